@@ -1,0 +1,40 @@
+# Everything a newcomer or a build machine needs. PYTHON may be set to another interpreter (3.11 or newer).
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+
+.PHONY: setup demo test check e2e bench clean
+
+setup: $(STAMP)
+
+# torch first and alone: its version is pinned, so that the machine's CPU build is taken and no CUDA libraries come.
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet -c constraints.txt --editable '.[train]' --group dev
+	@touch $(STAMP)
+
+demo: setup
+	$(BIN)/lorasmith demo
+
+test: setup
+	$(BIN)/python -m pytest -m 'not e2e'
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+	$(BIN)/python docs/reference.py --check
+
+e2e: setup
+	$(BIN)/python -m pytest -m e2e
+
+bench: setup
+	$(BIN)/python benchmarks/training_loop.py
+	$(BIN)/python benchmarks/inspect_memory.py
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache dist

@@ -1,0 +1,24 @@
+"""From a Hugging Face model and a file of examples to a fine-tuned model that answers.
+
+The public verbs are loaded when they are first used, so that importing lorasmith stays cheap.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from lorasmith.flow import evaluate as evaluate
+    from lorasmith.flow import train as train
+
+__all__ = ["__version__", "evaluate", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("train", "evaluate"):
+        from lorasmith import flow
+
+        return getattr(flow, name)
+    raise AttributeError(f"module 'lorasmith' has no attribute {name!r}")

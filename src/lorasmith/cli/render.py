@@ -1,0 +1,173 @@
+"""How results look in a terminal: tables, samples, evaluations. It computes nothing."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from lorasmith.core.events import Decision, Event, Progress, Warn
+from lorasmith.core.facts import DataFacts, ModelFacts
+from lorasmith.core.progress import Display, amount, duration
+from lorasmith.data.inspect import Inspection
+from lorasmith.data.tokenizer import Tokenizer, printable
+from lorasmith.evaluate.report import EvaluationReport, Figure
+from lorasmith.flow import PlanListener
+from lorasmith.plan.choose import TrainPlan
+from lorasmith.train.page import STOP_SENTENCES
+from lorasmith.train.report import TrainReport
+
+_BAR = 30
+_SHARES = {"exact_match"}
+
+
+def console() -> Console:
+    return Console(highlight=False)
+
+
+def plan_shown(out: Console) -> PlanListener:
+    """A listener that shows a plan as soon as it is made."""
+    return partial(plan_table, out)
+
+
+class Watch:
+    """A listener that shows a run's events as they come. Use as a context."""
+
+    def __init__(self, out: Console, *, evaluations: bool = True):
+        self.out = out
+        self.evaluations = evaluations
+        self.display = Display(out)
+
+    def __enter__(self) -> Watch:
+        self.display.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.display.__exit__(None, None, None)
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Progress) and event.total:
+            self.display.show(event)
+        elif isinstance(event, Decision) and self.evaluations:
+            self.out.print("\n".join(event.lines), markup=False)
+        elif isinstance(event, Warn):
+            self.out.print(f"[yellow]Warning:[/] {event.message}")
+
+
+def plan_table(out: Console, model: ModelFacts, data: DataFacts, plan: TrainPlan, folder: Path) -> None:
+    """What will be done and why, in one table before the start."""
+    where = "GPU" if plan.device == "cuda" else "CPU"
+    out.print(
+        f"[bold]{model.id}[/]  {model.model_type}, {model.num_parameters / 1e6:,.1f}M parameters · "
+        f"[bold]{data.num_train:,}[/] rows to learn from, {data.num_validation:,} held out ({data.format}) · {where}"
+    )
+    if data.num_bad_rows:
+        out.print(f"[yellow]{data.num_bad_rows} unusable rows are left out.[/]")
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for column in ("parameter", "value", "why"):
+        table.add_column(column, justify="right" if column == "value" else "left", overflow="fold")
+    values = plan.model_dump()
+    for name, reason in plan.reasons.items():
+        shown = values[name]
+        text = f"{shown:g}" if isinstance(shown, float) else str(shown)
+        table.add_row(name.replace("_", " "), text, Text(reason, style="dim" if reason != "given" else "cyan"))
+    out.print(table)
+    out.print(
+        f"planned peak memory {amount(plan.predicted_peak_bytes)} · everything goes to {folder}\n", soft_wrap=True
+    )
+
+
+def train_summary(out: Console, report: TrainReport, folder: Path) -> None:
+    out.print(
+        f"\n[bold]{STOP_SENTENCES[report.stop_reason]}[/]  {report.steps} steps in {duration(report.duration_hours * 3600)}, "
+        f"{report.supervised_tokens_per_second:,.0f} answer tokens/s, peak {amount(report.peak_memory_bytes)} "
+        f"(planned {amount(report.predicted_peak_bytes)})"
+    )
+    if report.comparison:
+        base, tuned = report.comparison["base"], report.comparison["tuned"]
+        out.print(
+            f"On {report.comparison['rows']} held-out rows: loss {base['val_loss']:.3f} → [bold]{tuned['val_loss']:.3f}[/], "
+            f"exact answers {base['exact_match']:.0%} → [bold]{tuned['exact_match']:.0%}[/]"
+        )
+    out.print(f"adapter  {folder / 'lora'}\nreport   {folder / 'training_report.html'}", soft_wrap=True)
+
+
+def evaluation_table(out: Console, report: EvaluationReport) -> None:
+    """Every model's figures with their intervals, and how adapters differ from the base."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for column in (f"{report.rows} rows", "metric", "value", "interval", "vs base", "interval"):
+        table.add_column(
+            column, justify="left" if column in (f"{report.rows} rows", "metric") else "right", no_wrap=True
+        )
+    for name, figures in report.scores.items():
+        for number, (metric, figure) in enumerate(figures.items()):
+            table.add_row(Text("" if number else name, style="bold"), metric.replace("_", " "), *_cells(metric, figure))
+    out.print(table)
+    out.print("[dim]intervals: 95 %, by bootstrap over the rows[/]")
+
+
+def _cells(metric: str, figure: Figure) -> tuple[str, str, str, str]:
+    def shown(value: float) -> str:
+        if metric in _SHARES:
+            return f"{100 * value:.0f} %"
+        return f"{value:.3g}" if abs(value) < 1e5 else f"{value:.1e}"
+
+    own = shown(figure.value), f"{shown(figure.low)} … {shown(figure.high)}"
+    if figure.difference is None or figure.difference_low is None or figure.difference_high is None:
+        return *own, "", ""
+    sign = "+" if figure.difference > 0 else ""
+    return *own, sign + shown(figure.difference), f"{shown(figure.difference_low)} … {shown(figure.difference_high)}"
+
+
+def inspection(out: Console, found: Inspection, tokenizer: Tokenizer | None) -> None:
+    """What is in a dataset."""
+    out.print(
+        f"[bold]{found.format}[/] · [bold]{found.num_rows:,}[/] rows · fields: {', '.join(found.fields)}"
+        + (f" · {found.num_bad_rows} unusable" if found.num_bad_rows else "")
+    )
+    for line, reason in found.bad_rows[:5]:
+        out.print(f"  line {line}: {reason}", markup=False, style="yellow")
+    if not found.num_rows:
+        return
+    out.print(
+        f"copies {found.num_duplicates:,} · near copies {found.num_near_duplicates:,} · "
+        f"empty answers {found.num_empty_answers:,} · contradictions {found.num_conflicts:,} · script "
+        + ", ".join(f"{name} {share:.0%}" for name, share in found.scripts.items())
+    )
+    out.print(
+        f"length in {found.unit}: {found.length_p50:,} in the middle, {found.length_p95:,} at 95 %, "
+        f"{found.length_p995:,} at 99.5 %, {found.length_max:,} at most"
+        + (f" · {found.num_supervised_tokens:,} tokens to learn" if found.num_supervised_tokens else "")
+        + (f" · {found.num_truncated:,} rows over {found.max_length:,} would be cut" if found.num_truncated else "")
+    )
+    most = max(count for _, count in found.histogram) or 1
+    for edge, count in found.histogram:
+        bar = "█" * max(1 if count else 0, round(_BAR * count / most))
+        out.print(f"  ≤ {edge:>7,} [blue]{bar:<{_BAR}}[/] {count:,}")
+    _sample(out, found, tokenizer)
+    for sentence in found.warnings:
+        out.print(f"[yellow]Warning:[/] {sentence}")
+    for sentence in found.fatal:
+        out.print(f"[red bold]Fatal:[/] {sentence}")
+
+
+def _sample(out: Console, found: Inspection, tokenizer: Tokenizer | None) -> None:
+    """The first row: as the model sees it, with what it learns in colour, or as it stands."""
+    if tokenizer and found.sample_row:
+        out.print("\nthe first row as the model sees it, [green]what it learns in green[/]:")
+        text, position = Text(), 0
+        row, decode = found.sample_row, tokenizer.encoder.decode
+        for start, stop in [*row.spans, (len(row.ids), len(row.ids))]:
+            text.append(printable(decode(row.ids[position:start], skip_special_tokens=False)), style="dim")
+            text.append(printable(decode(row.ids[start:stop], skip_special_tokens=False)), style="green")
+            position = stop
+        out.print(text)
+    elif found.sample:
+        out.print("\nthe first row:")
+        for message in found.sample.messages:
+            out.print(Text(f"{message['role']}: ", style="bold") + Text(printable(message["content"])[:2000]))
+        if found.sample.is_text:
+            out.print(Text(printable(found.sample.text)[:2000]))

@@ -1,0 +1,41 @@
+"""`lorasmith train`: fine-tune a model on a file of examples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lorasmith import flow
+from lorasmith.cli.options import given, options_of
+from lorasmith.cli.render import Watch, console, plan_shown, train_summary
+from lorasmith.core.errors import UsageProblem
+from lorasmith.train.spec import TrainSpec, read_config_file
+
+
+@click.command(context_settings={"show_default": False})
+@click.argument("model", required=False)
+@options_of(TrainSpec, without=("model",))
+@click.option("--resume", is_flag=True, help="Go on with the latest unfinished run of this model and data")
+@click.option("--resume-from", type=str, metavar="FOLDER", help="Go on with the run or checkpoint in FOLDER")
+@click.option("--config", type=click.Path(path_type=Path), help="YAML file with the same keys; the command line wins")
+@click.option("--quiet", is_flag=True, help="No evaluations on the screen, only progress and the result")
+def command(
+    model: str | None, resume: bool, resume_from: str | None, config: Path | None, quiet: bool, **options: Any
+) -> None:
+    """Fine-tune MODEL on a file of examples with LoRA. What you do not give is chosen and explained."""
+    chosen = (read_config_file(config) if config else {}) | given(options | {"model": model})
+    if not resume_from and ("model" not in chosen or "data" not in chosen):
+        raise UsageProblem("A training needs a model and data", fix="Try:  lorasmith train demo --data FILE")
+    model_name, data = chosen.pop("model", ""), chosen.pop("data", "")
+    out = console()
+    with Watch(out, evaluations=not quiet) as watch:
+        result = flow.train(
+            model_name, data, resume=resume, resume_from=resume_from, on_event=watch,
+            on_plan=plan_shown(out), **chosen,
+        )  # fmt: skip
+    train_summary(out, result.report, result.folder)
+    out.print(
+        f"try it   lorasmith chat {model_name or result.report.model_id} --adapter {result.folder}", soft_wrap=True
+    )

@@ -1,0 +1,102 @@
+"""Progress of long work: a live bar in a terminal, a line now and then when piped (QLT-2). It decides nothing."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.progress import Progress as RichProgress
+
+from lorasmith.core.events import Progress
+
+LINE_EVERY_SECONDS = 10.0
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: `8 s`, `3 min 20 s`, `2 h 5 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min" + (f" {whole % 60} s" if whole % 60 and whole < 600 else "")
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def amount(size: float) -> str:
+    """Bytes in the largest fitting decimal unit: `6.9 MB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+def _facts(event: Progress) -> str:
+    parts = [event.note]
+    if event.rate:
+        parts.append(
+            f"{event.rate:.1f} {event.unit}/s"
+            if event.rate >= 1
+            else f"{1 / event.rate:.1f} s/{event.unit.rstrip('s')}"
+        )
+    if event.seconds_left is not None and event.done < event.total:
+        parts.append(f"{duration(event.seconds_left)} left")
+    return "  ".join(part for part in parts if part)
+
+
+class Display:
+    """Shows Progress events on `console`. Use as a context; text printed meanwhile goes above the bar."""
+
+    def __init__(self, console: Console):
+        self.console = console
+        self._bar: RichProgress | None = None
+        self._tasks: dict[str, int] = {}
+        self._last_line: dict[str, float] = {}
+
+    def __enter__(self) -> Display:
+        if self.console.is_terminal:
+            self._bar = RichProgress(
+                TextColumn("{task.description:<10}"),
+                BarColumn(bar_width=30),
+                MofNCompleteColumn(),
+                TextColumn("[dim]{task.fields[facts]}"),
+                console=self.console,
+                transient=True,
+            )
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def show(self, event: Progress) -> None:
+        if self._bar:
+            self._show_bar(self._bar, event)
+        else:
+            self._show_line(event)
+
+    def _show_bar(self, bar: RichProgress, event: Progress) -> None:
+        if event.stage not in self._tasks:
+            self._tasks[event.stage] = bar.add_task(event.stage, total=event.total, facts="")
+        task = self._tasks[event.stage]
+        bar.update(task, completed=event.done, total=event.total, facts=_facts(event))  # type: ignore[arg-type]
+        if event.done >= event.total:
+            bar.remove_task(self._tasks.pop(event.stage))  # type: ignore[arg-type]
+
+    def _show_line(self, event: Progress) -> None:
+        now = time.monotonic()
+        last = self._last_line.get(event.stage)
+        over = event.done >= event.total
+        if last is None or now - last >= LINE_EVERY_SECONDS or over:
+            self._last_line[event.stage] = now
+            share = 100 * event.done // max(1, event.total)
+            self.console.print(
+                f"{event.stage} {event.done}/{event.total} {event.unit} ({share} %) {_facts(event)}".rstrip(),
+                markup=False,
+                highlight=False,
+            )

@@ -1,0 +1,126 @@
+"""The user's settings: defaults < `config.yaml` in home < environment < flags (INS-2).
+
+Every field is documented where it stands; an unknown key is an error that names the line and the nearest known one.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+from lorasmith.core import paths
+from lorasmith.core.errors import UsageProblem
+from lorasmith.core.registry import nearest
+
+
+class Settings(BaseModel):
+    """All settings. Paths may hold `~` and variables; secrets are never shown."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    huggingface_token: SecretStr | None = Field(default=None, description="Token for private and gated models")
+    models_dir: Path = Field(default_factory=lambda: paths.home() / "models", description="Installed models")
+    adapters_dir: Path = Field(default_factory=lambda: paths.home() / "adapters", description="Trained adapters")
+    cache_dir: Path = Field(default_factory=lambda: paths.home() / "cache", description="Downloads and prepared data")
+    logs_dir: Path = Field(default_factory=lambda: paths.home() / "logs", description="Logs and saved checks")
+    default_device: Literal["auto", "cuda", "cpu", "mps"] = Field(default="auto", description="Where models run")
+    max_download_workers: int = Field(default=4, ge=1, le=32, description="Files fetched side by side")
+    resume_downloads: bool = Field(default=True, description="Go on with verified bytes of a broken download")
+    min_disk_space_gb: float = Field(default=5, ge=0, description="Free disk below which an install is refused, GB")
+    warn_disk_space_gb: float = Field(default=20, ge=0, description="Free disk below which an install warns, GB")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="What is logged")
+    log_rotation: str = Field(
+        default="10MB", pattern=r"^\d+ ?[KMG]B$", description="Size at which a log is turned over"
+    )
+    database_url: str = Field(default="", description="SQLAlchemy URL; empty is the SQLite file in home")
+    package_installer: Literal["uv", "pip"] = Field(default="uv", description="What makes environments")
+    default_profile: str = Field(default="universal", description="LoRA profile where none is named")
+    judges: dict[str, dict[str, Any]] = Field(default_factory=dict, description="LLM judges by id")
+    trackers: list[str] = Field(default_factory=lambda: ["tensorboard"], description="Where metrics go")
+
+    @field_validator("models_dir", "adapters_dir", "cache_dir", "logs_dir", mode="before")
+    @classmethod
+    def _expand(cls, value: str | Path) -> Path:
+        return Path(os.path.expandvars(str(value))).expanduser()
+
+
+def config_path() -> Path:
+    return paths.home() / "config.yaml"
+
+
+def _lines_of(text: str) -> dict[str, int]:
+    """The line, counted from 1, on which each top-level key stands."""
+    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    if not isinstance(node, yaml.MappingNode):
+        return {}
+    return {key.value: key.start_mark.line + 1 for key, _ in node.value}
+
+
+def _from_file(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """The keys of the file, and where each stands, for messages."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}, {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageProblem(f"The settings file '{path}' cannot be read", why=str(error)) from error
+    try:
+        values = yaml.safe_load(text)
+        lines = _lines_of(text)
+    except yaml.YAMLError as error:
+        raise UsageProblem(f"The settings file '{path}' is no YAML", why=str(error)) from error
+    if values is None:
+        return {}, {}
+    if not isinstance(values, dict):
+        raise UsageProblem(f"The settings file '{path}' must hold 'key: value' lines")
+    return values, {key: f"{path}, line {line}" for key, line in lines.items()}
+
+
+def _from_environment() -> tuple[dict[str, str], dict[str, str]]:
+    values: dict[str, str] = {}
+    origins: dict[str, str] = {}
+    for field in Settings.model_fields:
+        variable = f"LORASMITH_{field.upper()}"
+        if variable in os.environ:
+            values[field], origins[field] = os.environ[variable], f"environment variable {variable}"
+    if os.environ.get("HF_TOKEN"):
+        values["huggingface_token"], origins["huggingface_token"] = os.environ["HF_TOKEN"], "HF_TOKEN"
+    return values, origins
+
+
+def load(flags: dict[str, Any] | None = None, *, path: Path | None = None) -> Settings:
+    """Settings in force. Raises UsageProblem that names key, place and cure."""
+    values, origins = _from_file(path or config_path())
+    for more, where in (_from_environment(), (flags or {}, dict.fromkeys(flags or {}, "the command line"))):
+        values.update(more)
+        origins.update(where)
+    for key in values:
+        if key not in Settings.model_fields:
+            raise UsageProblem(
+                f"Unknown setting '{key}' ({origins.get(key, 'unknown place')})",
+                fix=nearest(str(key), Settings.model_fields),
+            )
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        problem = error.errors(include_input=False, include_url=False)[0]
+        key = str(problem["loc"][0])
+        raise UsageProblem(
+            f"The setting '{key}' is wrong ({origins.get(key, 'default')})", why=f"{problem['msg']}."
+        ) from None
+
+
+def store(key: str, value: str, *, path: Path | None = None) -> Settings:
+    """Set one key in the settings file (mode 600) and return what is then in force; a wrong value changes nothing."""
+    path = path or config_path()
+    values, _ = _from_file(path)
+    values[key] = yaml.safe_load(value)
+    settings = load({key: values[key]}, path=path)
+    paths.make_folder(path.parent)
+    paths.write_text(path, yaml.safe_dump(values, sort_keys=True, allow_unicode=True))
+    path.chmod(0o600)
+    return settings

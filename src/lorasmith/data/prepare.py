@@ -1,0 +1,156 @@
+"""Examples rendered once into an Arrow file that training and evaluation read from disk, and the facts about them.
+
+It streams: memory stays flat however long the file of examples is. Nothing is cut here; `render.truncate` does that later.
+"""
+
+from __future__ import annotations
+
+import itertools
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from hashlib import blake2b
+from pathlib import Path
+from typing import Literal
+
+import pyarrow as pa
+
+from lorasmith.core.errors import DataProblem
+from lorasmith.core.facts import DataFacts, Objective
+from lorasmith.data.examples import Example
+from lorasmith.data.load import Source
+from lorasmith.data.render import TokenRow, no_template, render_rows
+from lorasmith.data.tokenizer import Tokenizer
+
+BATCH_ROWS = 512
+SCHEMA = pa.schema(
+    [
+        ("ids", pa.list_(pa.int32())),
+        ("spans", pa.list_(pa.int32())),  # start, stop, start, stop …
+        ("key", pa.uint64()),
+    ]
+)
+_KEY_SPACE = 2**64
+
+
+def prepare(
+    source: Source, tokenizer: Tokenizer, out: Path, *, objective: Objective, eval_fraction: float, seed: int,
+    learn_all: bool = False, on_rows: Callable[[int], None] = lambda _: None,
+) -> DataFacts:  # fmt: skip
+    """Render every example of `source` into the Arrow stream `out` and say what is in it.
+
+    `on_rows` is called with the number of rows done. Raises DataProblem where nothing could be learnt from the rows.
+    """
+    lengths, supervised, answers = array("I"), 0, 0
+    keys = array("Q")
+    digest = blake2b(digest_size=32)
+    with pa.OSFile(str(out), "wb") as file, pa.ipc.new_stream(file, SCHEMA) as writer:
+        for rows in _batches(source, tokenizer, objective, learn_all):
+            for row in rows:
+                lengths.append(len(row.ids))
+                supervised += row.num_supervised
+                answers = max(answers, max((stop - start for start, stop in row.spans), default=0))
+                split_key = _split_key(row.key, seed)
+                keys.append(split_key)
+                digest.update(row.key.to_bytes(8, "big"))
+            writer.write_batch(_arrow(rows, keys[-len(rows) :]))
+            on_rows(len(lengths))
+    if not lengths:
+        raise DataProblem(
+            f"No row of '{source.path.name}' could be used", why=_first_problems(source), fix="Repair the file."
+        )
+    threshold = _threshold(keys, eval_fraction)
+    num_validation = sum(key < threshold for key in keys)
+    ordered = sorted(lengths)
+    return DataFacts(
+        format=source.format.name,
+        objective=objective,
+        num_rows=len(lengths),
+        num_train=len(lengths) - num_validation,
+        num_validation=num_validation,
+        num_bad_rows=source.bad_rows.count,
+        num_tokens=sum(lengths),
+        num_supervised_tokens=supervised,
+        length_p50=quantile(ordered, 0.5),
+        length_p995=quantile(ordered, 0.995),
+        length_max=ordered[-1],
+        max_answer_tokens=answers,
+        threshold=threshold,
+        sha256=digest.hexdigest(),
+    )
+
+
+def _batches(source: Source, tokenizer: Tokenizer, objective: Objective, learn_all: bool) -> Iterator[list[TokenRow]]:
+    examples = iter(source)
+    while batch := list(itertools.islice(examples, BATCH_ROWS)):
+        _check(batch, objective, source)
+        yield _rendered(batch, tokenizer, source, learn_all or objective == "pretrain")
+
+
+def _rendered(batch: list[Example], tokenizer: Tokenizer, source: Source, learn_all: bool) -> list[TokenRow]:
+    """The batch as token rows. Where a row cannot be rendered, that row is named, or left out if bad rows may be."""
+    if not tokenizer.template and any(not example.is_text and _needs_template(example, source) for example in batch):
+        raise no_template(tokenizer)
+    try:
+        return render_rows(batch, tokenizer, learn_all=learn_all)
+    except DataProblem:
+        rows: list[TokenRow] = []
+        for example in batch:
+            try:
+                rows += render_rows([example], tokenizer, learn_all=learn_all)
+            except DataProblem as problem:
+                if not source.skip_bad_rows:
+                    problem.what = f"Line {example.line} of '{source.path.name}': {problem.what}"
+                    raise
+                source.bad_rows.add(example.line, problem.what)
+        return rows
+
+
+def _needs_template(example: Example, source: Source) -> bool:
+    return source.format.name != "prompt-completion" or len(example.messages) != 2
+
+
+def _check(batch: list[Example], objective: Objective, source: Source) -> None:
+    if objective == "sft" and batch[0].is_text:
+        raise DataProblem(
+            f"'{source.path.name}' holds texts without answers",
+            why="Supervised training needs a question and an answer in every row.",
+            fix="Use --objective pretrain to learn the texts themselves.",
+        )
+
+
+def _first_problems(source: Source) -> str:
+    return "; ".join(f"line {line}: {reason}" for line, reason in source.bad_rows.problems[:3])
+
+
+def _arrow(rows: list[TokenRow], keys: Iterable[int]) -> pa.RecordBatch:
+    spans = [[edge for span in row.spans for edge in span] for row in rows]
+    return pa.record_batch([[row.ids for row in rows], spans, list(keys)], schema=SCHEMA)
+
+
+def _split_key(key: int, seed: int) -> int:
+    """A number that decides on which side of the split a row falls: by its content and the seed alone."""
+    return int.from_bytes(blake2b(key.to_bytes(8, "big") + seed.to_bytes(8, "big"), digest_size=8).digest(), "big")
+
+
+def _threshold(keys: array[int], eval_fraction: float) -> int:
+    """The key below which a row is for validation; with few rows, high enough that there is one of either kind."""
+    threshold = int(eval_fraction * _KEY_SPACE)
+    if not threshold or len(set(keys[:100])) < 2 or len(keys) < 5:
+        return 0
+    low, high = min(keys), max(keys)
+    return min(max(threshold, low + 1), high)
+
+
+def quantile(ordered: list[int], share: float) -> int:
+    """The smallest value that at least `share` of the sorted values do not exceed."""
+    return ordered[min(len(ordered) - 1, max(0, -int(-share * len(ordered) // 1) - 1))]
+
+
+def read_rows(path: Path, threshold: int, part: Literal["train", "validation", "all"]) -> Iterator[TokenRow]:
+    """The rows of one part, in file order, from the Arrow stream that `prepare` wrote."""
+    with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as reader:
+        for batch in reader:
+            columns = (batch.column(name).to_pylist() for name in SCHEMA.names)
+            for ids, edges, key in zip(*columns, strict=True):
+                if part == "all" or (key < threshold) == (part == "validation"):
+                    yield TokenRow(ids, list(zip(edges[::2], edges[1::2], strict=True)), key)

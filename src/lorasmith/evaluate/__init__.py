@@ -1,0 +1,1 @@
+"""Measuring: the base and its adapters on the same rows."""

@@ -1,0 +1,71 @@
+"""From an evaluation as asked for to its figures: read the rows, let base and adapters answer, score."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lorasmith.core import paths, settings
+from lorasmith.core.errors import DataProblem
+from lorasmith.core.events import Listener
+from lorasmith.core.facts import ModelFacts
+from lorasmith.core.specs import make_spec
+from lorasmith.data.load import open_source
+from lorasmith.data.prepare import prepare
+from lorasmith.data.tokenizer import load_tokenizer
+from lorasmith.evaluate.report import EvaluationReport, write_report
+from lorasmith.evaluate.spec import EvaluateJob, EvaluateSpec
+from lorasmith.hub.locate import locate_adapter, template_of
+from lorasmith.hub.recognise import know_model
+from lorasmith.plan.hardware import where_to_run
+from lorasmith.runners.local import Worker, require_training_libraries, run
+
+_SPEC_FILE, _DATA_FILE, _EVENTS_FILE = "spec.json", "data.arrow", "events.jsonl"
+
+
+def evaluate(
+    model: str | EvaluateSpec, data: str | Path = "", *, on_event: Listener = lambda _: None, **options: Any
+) -> EvaluationReport:
+    """Measure the base and any adapters on the same rows and the same prompts. `options` are EvaluateSpec's fields."""
+    spec = model if isinstance(model, EvaluateSpec) else make_spec(EvaluateSpec, model=model, data=str(data), **options)
+    require_training_libraries()
+    facts = know_model(spec.model)
+    adapters = {_adapter_name(name): locate_adapter(name) for name in spec.adapter}
+    last = list(adapters.values())[-1] if adapters else None
+    template = template_of(last, spec.template)
+    tokenizer = load_tokenizer(facts.folder, template=template)
+    source = open_source(Path(spec.data), columns=spec.columns, skip_bad_rows=spec.skip_bad_rows)
+    if source.format.name == "text":
+        raise DataProblem(f"'{spec.data}' holds texts without answers", fix="Give questions with their right answers.")
+    folder = _evaluation_folder(spec, facts, last)
+    paths.make_folder(folder)
+    data_path = folder / _DATA_FILE
+    try:
+        data_facts = prepare(source, tokenizer, data_path, objective="sft", eval_fraction=0, seed=spec.seed)
+        job = EvaluateJob(
+            spec=spec, model_folder=facts.folder, model_id=facts.id, family=facts.family, adapters=adapters,
+            template=template, data_path=data_path, max_length=facts.max_positions,
+            max_new_tokens=spec.max_new_tokens or data_facts.max_answer_tokens + 32,
+            events=folder / _EVENTS_FILE, answers_path=folder / "answers.json", **where_to_run(spec.device),
+        )  # fmt: skip
+        paths.write_text(folder / _SPEC_FILE, job.model_dump_json(indent=2) + "\n")
+        worker = Worker("evaluate", folder / _SPEC_FILE, folder / _EVENTS_FILE, folder / "worker.log")
+        run(worker, on_event)
+    finally:
+        data_path.unlink(missing_ok=True)
+    return write_report(job, folder)
+
+
+def _adapter_name(name: str) -> str:
+    folder = Path(name)
+    parent = folder.absolute().parent.name if folder.name == "lora" else folder.name
+    return paths.safe_name(parent).replace(".", "_")
+
+
+def _evaluation_folder(spec: EvaluateSpec, facts: ModelFacts, last: Path | None) -> Path:
+    if spec.output:
+        return Path(spec.output).expanduser().absolute()
+    beside = last.parent if last else settings.load().logs_dir
+    return paths.free_folder(
+        beside / "evaluations" / paths.safe_name(f"{facts.id}-{Path(spec.data).name.split('.')[0]}")
+    )

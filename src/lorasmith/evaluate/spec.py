@@ -1,0 +1,77 @@
+"""What may be asked of a model that answers: one conversation, or a whole file of examples to be measured on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from lorasmith.data.examples import Message
+
+
+class GenerateSpec(BaseModel):
+    """A model, perhaps with an adapter, ready to answer requests. Paths are absolute."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model_folder: Path
+    family: str
+    adapter: Path | None = None
+    template: str = ""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    device: str = "cpu"
+    events: Path
+
+
+class Request(BaseModel):
+    """One conversation to be answered. Temperature 0 is greedy."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    messages: list[Message]
+    max_new_tokens: int = Field(default=512, ge=1, le=1_000_000)
+    temperature: float = Field(default=0.0, ge=0, le=5)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    seed: int | None = Field(default=None, ge=0)
+
+
+class EvaluateSpec(BaseModel):
+    """An evaluation as asked for. Command-line options are drawn from it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str = Field(description="'demo', a folder, an installed model, or owner/name on the Hub")
+    data: str = Field(description="File of examples with the right answers")
+    adapter: tuple[str, ...] = Field(default=(), description="Adapter to compare with the base; may be repeated")
+    metrics: str = Field(default="exact_match,perplexity", description="What is measured, with commas")
+    sample: int | None = Field(default=None, ge=1, description="Only so many rows, drawn by the seed [all]")
+    max_new_tokens: int | None = Field(
+        default=None, ge=1, description="Tokens an answer, at most [longest right answer + 32]"
+    )
+    output: str | None = Field(default=None, description="Folder for the report [beside the last adapter, or logs]")
+    template: str = Field(default="", description="Chat template: chatml, alpaca or a jinja file")
+    columns: str = Field(default="", description="Your columns: prompt=NAME,completion=NAME")
+    skip_bad_rows: bool = Field(default=False, description="Leave unusable rows out instead of stopping")
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where to run")
+    seed: int = Field(default=0, ge=0, le=2**32 - 1, description="Seed of the sample and of the intervals")
+
+
+class EvaluateJob(BaseModel):
+    """What the evaluation worker is given."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    spec: EvaluateSpec
+    model_folder: Path
+    model_id: str
+    family: str
+    precision: Literal["float32", "bfloat16", "float16"]
+    device: str
+    adapters: dict[str, Path]
+    template: str
+    data_path: Path
+    max_length: int
+    max_new_tokens: int
+    events: Path
+    answers_path: Path

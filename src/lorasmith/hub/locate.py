@@ -1,0 +1,95 @@
+"""From what the user calls a model to the folder that holds it: the demo model, a folder, an installed model, the Hub."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from lorasmith.core import settings
+from lorasmith.core.errors import EnvironmentProblem, NotFoundProblem, UsageProblem
+from lorasmith.core.paths import safe_name
+from lorasmith.core.registry import nearest
+from lorasmith.demo import MODEL_FOLDER
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
+_FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
+
+
+class ModelPlace(NamedTuple):
+    """A model's folder, the id it goes by, and its revision on the Hub where it has one."""
+
+    folder: Path
+    id: str
+    revision: str = ""
+
+
+def locate(model: str, known: settings.Settings, *, revision: str = "") -> ModelPlace:
+    """Where the model is; a Hub model is fetched into the cache if it is not there yet.
+
+    Raises UsageProblem for an impossible name, NotFoundProblem, EnvironmentProblem (no network, no `huggingface_hub`).
+    """
+    if not model or "\0" in model:
+        raise UsageProblem("No model was named", fix="Try:  lorasmith train demo --data FILE")
+    if model == "demo":
+        return ModelPlace(MODEL_FOLDER, "demo")
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        return ModelPlace(folder.absolute(), folder.absolute().name)
+    installed = known.models_dir / safe_name(model) / "model"
+    if installed.is_dir():
+        return ModelPlace(installed, model)
+    if _HUB_ID.fullmatch(model) and not model.startswith((".", "~")):
+        return _from_hub(model, known, revision)
+    names = ["demo", *(path.name for path in known.models_dir.glob("*") if (path / "model").is_dir())]
+    raise NotFoundProblem(
+        f"There is no model '{model}'", why=nearest(model, names),
+        fix="Name a folder, an installed model, 'demo', or owner/name on the Hub.",
+    )  # fmt: skip
+
+
+def _from_hub(model: str, known: settings.Settings, revision: str) -> ModelPlace:
+    try:
+        import huggingface_hub
+        import huggingface_hub.errors
+    except ImportError as error:
+        raise EnvironmentProblem(
+            f"'{model}' must be fetched from the Hub, and huggingface_hub is not installed",
+            fix="pip install 'lorasmith[train]'",
+        ) from error
+    token = known.huggingface_token.get_secret_value() if known.huggingface_token else None
+    try:
+        folder = huggingface_hub.snapshot_download(
+            model, revision=revision or None, allow_patterns=_FILES, token=token,
+            cache_dir=known.cache_dir / "hub", max_workers=known.max_download_workers,
+        )  # fmt: skip
+    except huggingface_hub.errors.GatedRepoError as error:
+        raise NotFoundProblem(
+            f"The model '{model}' is gated", why="Its owner gives access on request.",
+            fix=f"Ask on https://huggingface.co/{model} and set HF_TOKEN.",
+        ) from error  # fmt: skip
+    except huggingface_hub.errors.RepositoryNotFoundError as error:
+        raise NotFoundProblem(
+            f"Model not found on HuggingFace: '{model}'", fix="Check the name; for a private model set HF_TOKEN."
+        ) from error
+    except (huggingface_hub.errors.HfHubHTTPError, huggingface_hub.errors.LocalEntryNotFoundError, OSError) as error:
+        raise EnvironmentProblem(
+            f"The Hub cannot be reached for '{model}'", why=f"{type(error).__name__}.",
+            fix="Check the network, or name a local folder.",
+        ) from error  # fmt: skip
+    return ModelPlace(Path(folder), model, Path(folder).name)
+
+
+def locate_adapter(name: str) -> Path:
+    """The folder with adapter weights that `name` means: a path, a training's folder, or its name in home."""
+    for base in (Path(name).expanduser().absolute(), settings.load().adapters_dir / name):
+        for folder in (base, base / "lora"):
+            if (folder / "adapter_config.json").exists():
+                return folder
+    raise NotFoundProblem(f"There is no adapter '{name}'", fix="Name the folder that a training made.")
+
+
+def template_of(adapter: Path | None, template: str) -> str:
+    """The chat template in force: the one asked for, else the one that the adapter was trained with."""
+    own = adapter / "chat_template.jinja" if adapter else None
+    return template or (str(own) if own and own.exists() else "")

@@ -1,0 +1,1 @@
+"""What will be done and why: hardware, memory, parameters. Pure decisions, nothing is run."""

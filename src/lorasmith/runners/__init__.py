@@ -1,0 +1,1 @@
+"""Places where a worker can run. One file per place."""

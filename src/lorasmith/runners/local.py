@@ -1,0 +1,122 @@
+"""Runs a worker as a process of this machine and hands on its events. It knows no job by name."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from lorasmith.core import errors
+from lorasmith.core.errors import EnvironmentProblem, InterruptedRun, WorkerCrash
+from lorasmith.core.events import Event, Failure, Listener, Result, follow
+
+_TAIL_CHARS = 1500
+_LIBRARIES = ("torch", "transformers", "peft", "accelerate", "safetensors")
+
+
+def require_training_libraries() -> None:
+    """Raises EnvironmentProblem with the cure where the worker's libraries are not installed here."""
+    missing = [name for name in _LIBRARIES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise EnvironmentProblem(
+            f"Training needs libraries that are not installed here: {', '.join(missing)}",
+            fix="pip install 'lorasmith[train]'",
+        )
+
+
+class Worker:
+    """A started worker. `events()` yields what it tells until it ends; Ctrl+C goes to it, not to us."""
+
+    def __init__(self, job: str, spec_path: Path, events_path: Path, log_path: Path, *, takes_input: bool = False):
+        require_training_libraries()
+        self.job = job
+        self.log_path = log_path
+        self._events_path = events_path
+        self._start = events_path.stat().st_size if events_path.exists() else 0
+        self._interrupts = 0
+        with log_path.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", f"lorasmith.workers.{job}", str(spec_path)],
+                stdin=subprocess.PIPE if takes_input else subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env=os.environ | {"LORASMITH_PARENT": str(os.getpid()), "PYTHONUNBUFFERED": "1"},
+            )
+
+    def events(self) -> Iterator[Event]:
+        """Events until the worker is gone. Raises what it reported, or WorkerCrash where it said nothing."""
+        ended = False
+        for event in follow(self._events_path, lambda: self.process.poll() is None, start=self._start):
+            if isinstance(event, Failure):
+                raise errors.from_dict(event.error)
+            ended = isinstance(event, Result) or ended
+            yield event
+        if self.process.wait() != 0 or not ended:
+            raise self.crash()
+
+    def interrupt(self, *_: int | FrameType | None) -> None:
+        """The first time: ask for a clean end. The second: end it now."""
+        self._interrupts += 1
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT if self._interrupts == 1 else signal.SIGKILL)
+
+    def send(self, line: str) -> None:
+        """Give a worker that takes input its next request."""
+        if self.process.stdin is None:
+            raise ValueError("this worker takes no input")
+        try:
+            self.process.stdin.write(line.encode() + b"\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            raise self.crash() from None
+
+    def close(self) -> None:
+        """End it: by closing its input, then by force."""
+        if self.process.stdin:
+            self.process.stdin.close()
+        try:
+            self.process.wait(timeout=10 if self.process.stdin else 0)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def crash(self) -> errors.LorasmithError:
+        """What to tell of a worker that ended without a word of its own."""
+        code = self.process.wait()
+        tail = self.log_path.read_text(encoding="utf-8", errors="replace")[-_TAIL_CHARS:].strip()
+        if self._interrupts:
+            return InterruptedRun(f"The {self.job} worker was stopped", fix="Its last checkpoint is kept.")
+        if code == -signal.SIGKILL:
+            return WorkerCrash(
+                f"The {self.job} worker was killed from outside",
+                why="Often the system does this when memory runs out.",
+                fix="Go on from its last checkpoint with --resume; with less memory: --batch-size 1.",
+            )
+        why = f"Its last words, from '{self.log_path}':\n{tail}" if tail else f"It wrote nothing to '{self.log_path}'."
+        return WorkerCrash(f"The {self.job} worker ended without a result (exit code {code})", why=why)
+
+
+def run(worker: Worker, listener: Listener) -> dict[str, Any]:
+    """Follow `worker` to its end and return its result; Ctrl+C meanwhile asks it to end cleanly."""
+    value: dict[str, Any] = {}
+    previous = None
+    with contextlib.suppress(ValueError):  # not the main thread: whoever runs us there stops the worker itself
+        previous = signal.signal(signal.SIGINT, worker.interrupt)
+    try:
+        for event in worker.events():
+            if isinstance(event, Result):
+                value = event.value
+            listener(event)
+    finally:
+        worker.close()
+        if previous is not None:
+            signal.signal(signal.SIGINT, previous)
+    return value

@@ -1,0 +1,1 @@
+"""What tests of lorasmith and of its plug-ins are built from."""

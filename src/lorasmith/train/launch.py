@@ -1,0 +1,183 @@
+"""From a training as asked for to its result: read the data, choose the parameters, run the worker, or go on with a run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lorasmith.core import paths, settings
+from lorasmith.core.errors import LorasmithError, NotFoundProblem, UsageProblem
+from lorasmith.core.events import Listener, Progress
+from lorasmith.core.facts import DataFacts, ModelFacts, Objective
+from lorasmith.core.specs import make_spec
+from lorasmith.data.load import Source, open_source
+from lorasmith.data.prepare import prepare
+from lorasmith.data.tokenizer import load_tokenizer
+from lorasmith.hub.recognise import know_model
+from lorasmith.plan import hardware
+from lorasmith.plan.choose import TrainPlan, choose
+from lorasmith.runners.local import Worker, require_training_libraries, run
+from lorasmith.train.report import TrainReport
+from lorasmith.train.spec import TrainSpec, WorkerSpec
+
+_SPEC_FILE, _DATA_FILE, _EVENTS_FILE, _REPORT_FILE = "spec.json", "data.arrow", "events.jsonl", "training_report.json"
+PlanListener = Callable[[ModelFacts, DataFacts, TrainPlan, Path], None]
+
+
+def _nothing(*_: Any) -> None:
+    """A listener for callers that want to know nothing."""
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A trained adapter on disk."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """A finished training: its folder, its report and its adapter."""
+
+    folder: Path
+    report: TrainReport
+
+    @property
+    def adapter(self) -> Adapter:
+        return Adapter(self.folder / "lora")
+
+
+def train(
+    model: str | TrainSpec, data: str | Path = "", *, resume: bool = False, resume_from: str | Path | None = None,
+    on_event: Listener = _nothing, on_plan: PlanListener = _nothing, **options: Any,
+) -> TrainResult:  # fmt: skip
+    """Fine-tune `model` on the examples in `data` and return the adapter with its report. Blocks until it is done.
+
+    `options` are the fields of `TrainSpec`. `resume` goes on with the latest unfinished run of the same model and
+    data, `resume_from` with the run or checkpoint in that folder. Raises LorasmithError with what to do.
+    """
+    if resume or resume_from:
+        return _resume(model, data, resume_from, on_event, on_plan, options)
+    spec = model if isinstance(model, TrainSpec) else make_spec(TrainSpec, model=model, data=str(data), **options)
+    require_training_libraries()
+    facts = know_model(spec.model)
+    tokenizer = load_tokenizer(facts.folder, template=spec.template)
+    source = open_source(Path(spec.data), columns=spec.columns, skip_bad_rows=spec.skip_bad_rows)
+    objective = _objective(spec, source)
+    folder = _new_run_folder(spec, facts)
+    parent_existed = folder.exists()
+    paths.make_folder(folder)
+    try:
+        data_facts = prepare(
+            source, tokenizer, folder / _DATA_FILE, objective=objective, eval_fraction=spec.eval_fraction,
+            seed=spec.seed, learn_all=spec.loss_on == "all",
+            on_rows=lambda rows: on_event(Progress(stage="prepare", done=rows, total=0, unit="rows")),
+        )  # fmt: skip
+        given = {name: value for name, value in spec.model_dump().items() if value is not None}
+        given = _listed(given)
+        plan = choose(given, facts, data_facts, hardware.observe())
+    except LorasmithError:
+        _leave_nothing(folder, parent_existed)
+        raise
+    on_plan(facts, data_facts, plan, folder)
+    worker_spec = WorkerSpec(
+        spec=spec,
+        plan=plan,
+        model_id=facts.id,
+        model_revision=facts.revision,
+        model_folder=facts.folder,
+        family=facts.family,
+        template=tokenizer.template if spec.template else "",
+        data_facts=data_facts.model_dump(),
+        run_folder=folder,
+    )
+    return _run_training(worker_spec, on_event)
+
+
+def _listed(given: dict[str, Any]) -> dict[str, Any]:
+    targets = given.get("target_modules")
+    if isinstance(targets, str) and targets != "all-linear":
+        given["target_modules"] = [name.strip() for name in targets.split(",") if name.strip()]
+    return given
+
+
+def _objective(spec: TrainSpec, source: Source) -> Objective:
+    if spec.objective != "auto":
+        return spec.objective
+    return "pretrain" if source.format.name == "text" else "sft"
+
+
+def _new_run_folder(spec: TrainSpec, facts: ModelFacts) -> Path:
+    if spec.output:
+        folder = Path(spec.output).expanduser().absolute()
+        if folder.is_file():
+            raise UsageProblem(f"--output '{spec.output}' is a file", fix="Name a folder.")
+        if (folder / _SPEC_FILE).exists():
+            raise UsageProblem(
+                f"There is a training in '{spec.output}' already",
+                fix=f"Go on with it: --resume-from {spec.output}, or name another folder.",
+            )
+        return folder
+    stem = Path(spec.data).name.split(".")[0]
+    return paths.free_folder(settings.load().adapters_dir / paths.safe_name(f"{facts.id}-{stem}"))
+
+
+def _leave_nothing(folder: Path, existed: bool) -> None:
+    (folder / _DATA_FILE).unlink(missing_ok=True)
+    if not existed:
+        folder.rmdir()
+
+
+def _run_training(spec: WorkerSpec, on_event: Listener) -> TrainResult:
+    folder = spec.run_folder
+    (folder / "logs").mkdir(exist_ok=True)
+    paths.write_text(folder / _SPEC_FILE, spec.model_dump_json(indent=2) + "\n")
+    worker = Worker("train", folder / _SPEC_FILE, folder / _EVENTS_FILE, folder / "logs" / "worker.log")
+    values = run(worker, on_event)
+    return TrainResult(folder, TrainReport(**values))
+
+
+def _resume(
+    model: str | TrainSpec, data: str | Path, resume_from: str | Path | None, on_event: Listener,
+    on_plan: PlanListener, options: dict[str, Any],
+) -> TrainResult:  # fmt: skip
+    """Go on with a run exactly as it was begun: its own spec, its own plan, its own prepared data."""
+    given = sorted(name for name, value in options.items() if value not in (None, "", False))
+    if given:
+        raise UsageProblem(
+            f"--{given[0].replace('_', '-')} cannot be changed in the middle of a run",
+            fix="Resume without it, or start anew.",
+        )
+    folder = _run_to_resume(str(model), str(data), resume_from)
+    spec = WorkerSpec.model_validate_json((folder / _SPEC_FILE).read_text(encoding="utf-8"))
+    if (folder / _REPORT_FILE).exists():
+        return TrainResult(folder, TrainReport(**json.loads((folder / _REPORT_FILE).read_text(encoding="utf-8"))))
+    chosen = Path(resume_from).absolute() if resume_from and Path(resume_from).name.startswith("checkpoint-") else None
+    spec = spec.model_copy(update={"run_folder": folder, "resume_from": chosen or _last_checkpoint(folder)})
+    on_plan(know_model(spec.spec.model), DataFacts(**spec.data_facts), spec.plan, folder)
+    return _run_training(spec, on_event)
+
+
+def _last_checkpoint(folder: Path) -> Path | None:
+    last = folder / "checkpoints" / "last"
+    return last.resolve() if last.exists() else None
+
+
+def _run_to_resume(model: str, data: str, resume_from: str | Path | None) -> Path:
+    if resume_from:
+        start = Path(resume_from).expanduser().absolute()
+        for folder in (start, start.parent.parent):
+            if (folder / _SPEC_FILE).exists():
+                return folder
+        raise NotFoundProblem(f"There is no training in '{resume_from}'", fix="Name the folder that --output made.")
+    for path in sorted(settings.load().adapters_dir.glob(f"*/{_SPEC_FILE}"), key=lambda path: -path.stat().st_mtime):
+        spec = json.loads(path.read_text(encoding="utf-8"))["spec"]
+        unfinished = not (path.parent / _REPORT_FILE).exists()
+        if unfinished and spec["model"] == model and spec["data"] == data:
+            return path.parent
+    raise NotFoundProblem(
+        f"There is no unfinished training of '{model}' on '{data}'", fix="Name its folder with --resume-from."
+    )

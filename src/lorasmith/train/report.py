@@ -1,0 +1,179 @@
+"""What a training leaves behind: manifest, state, report in JSON and HTML, and a line in the history of all runs (TRN-7)."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import platform
+import resource
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from lorasmith.core import paths
+from lorasmith.core.facts import DataFacts
+from lorasmith.plan import hardware
+from lorasmith.train.autolearn import Evaluation, StopReason, best
+from lorasmith.train.page import page
+from lorasmith.train.spec import WorkerSpec
+
+
+class Outcome(BaseModel):
+    """What happened in a training, as its worker saw it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    stop_reason: StopReason
+    steps_done: int
+    seconds: float
+    train_seconds: float
+    tokens: int
+    supervised_tokens: int
+    peak_memory_bytes: int
+    history: list[Evaluation]
+    last_train_loss: float
+    comparison: dict[str, Any] | None
+    samples: list[dict[str, str]]
+    versions: dict[str, str]
+
+
+class FinalMetrics(BaseModel):
+    """Losses per answer token, in nats. None where no row was held out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    train_loss: float
+    val_loss: float | None
+    best_val_loss: float | None
+    best_epoch: float | None
+
+
+class LoraFacts(BaseModel):
+    """The adapter's shape."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    r: int
+    alpha: float
+    target_modules: str | list[str]
+
+
+class DatasetInfo(BaseModel):
+    """What was learnt from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: str
+    train_examples: int
+    val_examples: int
+
+
+class TrainReport(BaseModel):
+    """`training_report.json`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model_id: str
+    training_completed: str
+    duration_hours: float
+    final_metrics: FinalMetrics
+    stop_reason: StopReason
+    lora_config: LoraFacts
+    dataset_info: DatasetInfo
+    steps: int
+    train_seconds: float
+    tokens_per_second: float
+    supervised_tokens_per_second: float
+    predicted_peak_bytes: int
+    peak_memory_bytes: int
+    comparison: dict[str, Any] | None
+    evaluations: list[Evaluation]
+    samples: list[dict[str, str]]
+
+
+def peak_memory_bytes(device: str) -> int:
+    """The most memory that this process has held so far: on the GPU where it trains there, else resident."""
+    if device == "cuda":
+        import torch
+
+        return int(torch.cuda.max_memory_allocated())
+    kilo = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * kilo
+
+
+def write(spec: WorkerSpec, facts: DataFacts, outcome: Outcome) -> dict[str, Any]:
+    """Write every file of the run beside its adapter and return the report as plain values."""
+    run, plan = spec.run_folder, spec.plan
+    leader = best(outcome.history) if outcome.history else None
+    report = TrainReport(
+        model_id=spec.model_id,
+        training_completed=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        duration_hours=round(outcome.seconds / 3600, 4),
+        final_metrics=FinalMetrics(
+            train_loss=outcome.last_train_loss,
+            val_loss=outcome.history[-1].val_loss if outcome.history else None,
+            best_val_loss=leader.val_loss if leader else None,
+            best_epoch=round(plan.epochs * leader.step / plan.steps, 2) if leader else None,
+        ),
+        stop_reason=outcome.stop_reason,
+        lora_config=LoraFacts(r=plan.rank, alpha=plan.alpha, target_modules=plan.target_modules),
+        dataset_info=DatasetInfo(
+            format=facts.format, train_examples=facts.num_train, val_examples=facts.num_validation
+        ),
+        steps=outcome.steps_done,
+        train_seconds=round(outcome.train_seconds, 2),
+        tokens_per_second=round(outcome.tokens / max(1e-9, outcome.train_seconds), 1),
+        supervised_tokens_per_second=round(outcome.supervised_tokens / max(1e-9, outcome.train_seconds), 1),
+        predicted_peak_bytes=plan.predicted_peak_bytes,
+        peak_memory_bytes=outcome.peak_memory_bytes,
+        comparison=outcome.comparison,
+        evaluations=outcome.history,
+        samples=outcome.samples,
+    )
+    values = report.model_dump(mode="json")
+    paths.write_json(run / "lora" / "manifest.json", _manifest(spec, facts, outcome, report))
+    paths.write_json(
+        run / "lora" / "training_state.json",
+        {"stop_reason": outcome.stop_reason, "step": outcome.steps_done, "metrics": values["evaluations"]},
+    )
+    paths.write_text(run / "training_report.html", page(spec, facts, report))
+    paths.write_json(run / "training_report.json", values)
+    _remember(run.parent / "training_history.json", {"run": run.name, **values, "samples": None, "evaluations": None})
+    return values
+
+
+def _manifest(spec: WorkerSpec, facts: DataFacts, outcome: Outcome, report: TrainReport) -> dict[str, Any]:
+    """All that is needed to make this adapter again, and what it was made on. No path, no secret."""
+    plan = spec.plan.model_dump(mode="json")
+    reasons = plan.pop("reasons")
+    return {
+        "schema": 1,
+        "base": {"id": spec.model_id, "revision": spec.model_revision, "family": spec.family},
+        "dataset": facts.model_dump(mode="json"),
+        "parameters": {name: {"value": value, "reason": reasons.get(name, "")} for name, value in plan.items()},
+        "asked": spec.spec.model_dump(mode="json", exclude_defaults=True, exclude={"model", "data", "output"}),
+        "seed": spec.spec.seed,
+        "versions": {"lorasmith": version("lorasmith"), "python": platform.python_version(), **outcome.versions},
+        "hardware": hardware.observe().model_dump(mode="json", exclude={"ram_free_bytes", "gpu_free_bytes"}),
+        "peak_memory_bytes": {"predicted": report.predicted_peak_bytes, "measured": report.peak_memory_bytes},
+        "tokens_per_second": {"all": report.tokens_per_second, "supervised": report.supervised_tokens_per_second},
+        "stop_reason": report.stop_reason,
+        "final_metrics": report.final_metrics.model_dump(mode="json"),
+        "comparison": report.comparison,
+    }
+
+
+def _remember(path: Path, entry: dict[str, Any]) -> None:
+    """Append to the history of all runs in this folder; runs may end at the same moment."""
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            entries = json.loads(path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            entries = []
+        kept = [old for old in entries if old.get("run") != entry["run"]]
+        paths.write_json(path, [*kept, {key: value for key, value in entry.items() if value is not None}])

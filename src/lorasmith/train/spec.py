@@ -1,0 +1,90 @@
+"""What a user may ask of a training. Command-line options, the configuration file and web forms are drawn from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+from lorasmith.core.errors import UsageProblem
+from lorasmith.core.registry import nearest
+from lorasmith.plan.choose import TrainPlan
+
+
+class TrainSpec(BaseModel):
+    """A training as asked for. Whatever is None is chosen by `plan.choose`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str = Field(description="'demo', a folder, an installed model, or owner/name on the Hub")
+    data: str = Field(description="File of examples: JSONL, JSON, CSV, TSV, Parquet or text, also .gz and .zst")
+    output: str | None = Field(
+        default=None, description="Folder for adapter, logs and report [adapters/<model>-<data>]"
+    )
+    objective: Literal["auto", "sft", "pretrain"] = Field(
+        default="auto", description="Learn answers (sft) or whole texts (pretrain); auto goes by the data"
+    )
+    method: Literal["lora"] = Field(default="lora", description="How the model is trained")
+    epochs: float | None = Field(default=None, gt=0, le=1000, description="Passes over the data, at most")
+    max_steps: int | None = Field(default=None, ge=1, description="Optimizer steps, at most")
+    batch_size: int | None = Field(default=None, ge=1, le=4096, description="Rows computed at a time")
+    gradient_accumulation: int | None = Field(default=None, ge=1, le=4096, description="Such batches to a step")
+    learning_rate: float | None = Field(default=None, gt=0, description="Peak learning rate")
+    lora_r: int | None = Field(default=None, ge=1, le=1024, description="Rank of the adapter")
+    lora_alpha: float | None = Field(default=None, gt=0, description="Scaling of the adapter")
+    lora_dropout: float | None = Field(default=None, ge=0, lt=1, description="Dropout before the adapter")
+    target_modules: str | None = Field(default=None, description="Layers to adapt: all-linear, or names with commas")
+    max_length: int | None = Field(default=None, ge=8, description="Tokens a row, at most")
+    warmup_steps: int | None = Field(default=None, ge=0, description="Steps over which the rate rises")
+    schedule: Literal["cosine", "linear"] | None = Field(default=None, description="How the rate falls")
+    precision: Literal["float32", "bfloat16", "float16"] | None = Field(default=None, description="Number format")
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where to train")
+    patience: int = Field(default=3, ge=1, description="Evaluations without gain before it stops")
+    overfitting_threshold: float = Field(default=0.1, gt=0, description="Gap between losses that counts as overfitting")
+    min_evaluations: int = Field(default=5, ge=1, description="Evaluations before it may stop early")
+    time_limit: float | None = Field(default=None, gt=0, description="Minutes after which it stops and keeps the best")
+    eval_fraction: float = Field(default=0.1, ge=0, lt=0.9, description="Share of the rows held out")
+    loss_on: Literal["answers", "all"] = Field(default="answers", description="Which tokens are learnt")
+    template: str = Field(default="", description="Chat template: chatml, alpaca or a jinja file")
+    columns: str = Field(default="", description="Your columns: prompt=NAME,completion=NAME")
+    skip_bad_rows: bool = Field(default=False, description="Leave unusable rows out instead of stopping")
+    allow_truncation: bool = Field(default=False, description="Go on though many answers are cut off")
+    seed: int = Field(default=0, ge=0, le=2**32 - 1, description="Seed of everything random")
+    no_tensorboard: bool = Field(default=False, description="Write no TensorBoard files")
+
+
+class WorkerSpec(BaseModel):
+    """What the training worker is given: only plain values, so that it can be started anywhere."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    spec: TrainSpec
+    plan: TrainPlan
+    model_id: str
+    model_revision: str
+    model_folder: Path
+    family: str
+    template: str
+    """The chat template in force, as source; it is saved with the adapter."""
+    data_facts: dict[str, Any]
+    run_folder: Path
+    resume_from: Path | None = None
+    watch_parent: bool = True
+    """Stop with a checkpoint when the process that started it is gone."""
+
+
+def read_config_file(path: Path) -> dict[str, Any]:
+    """The keys of a YAML file for `--config`. Raises UsageProblem for unknown keys, with the nearest known one."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageProblem(f"The configuration file '{path}' cannot be read", why=f"{error}.") from error
+    if not isinstance(values, dict):
+        raise UsageProblem(f"The configuration file '{path}' must hold 'key: value' lines")
+    values = {str(key).replace("-", "_"): value for key, value in values.items()}
+    for key in values:
+        if key not in TrainSpec.model_fields:
+            raise UsageProblem(f"Unknown key '{key}' in '{path}'", fix=nearest(key, TrainSpec.model_fields))
+    return values

@@ -1,0 +1,73 @@
+"""The evaluation worker: the base and each adapter answer the same prompts, greedily, in batches (EVA-1)."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+from lorasmith.core import paths
+from lorasmith.core.events import Progress, Writer
+from lorasmith.data.tokenizer import load_tokenizer
+from lorasmith.evaluate.metrics import METRICS
+from lorasmith.evaluate.spec import EvaluateJob
+from lorasmith.families import FAMILIES
+from lorasmith.workers import lora
+from lorasmith.workers.generate import answer_rows
+from lorasmith.workers.measure import row_losses
+from lorasmith.workers.rows import Rows
+from lorasmith.workers.runtime import run_job
+
+BASE = "base"
+_BATCH_TOKENS = 8192
+
+
+def evaluate(text: str, events: Writer) -> dict[str, Any]:
+    """Write every model's answers and losses to `answers_path`; the control plane makes scores of them."""
+    job = EvaluateJob.model_validate_json(text)
+    tokenizer = load_tokenizer(job.model_folder, template=job.template)
+    rows = Rows(job.data_path, 0, "all", max_length=job.max_length, limit=job.spec.sample or 0)
+    base = FAMILIES.get(job.family).load(job.model_folder, dtype=job.precision, device=job.device)
+    model = lora.load_adapters(base, job.adapters)
+    generates = any(METRICS.get(name.strip()).needs_answers for name in job.spec.metrics.split(","))
+    chosen = [rows[index] for index in range(len(rows))]
+    prompts = [row.ids[: row.spans[-1][0]] for row in chosen]
+    wanted = [tokenizer.encoder.decode(row.ids[slice(*row.spans[-1])]) for row in chosen]
+    columns: dict[str, list[dict[str, Any]]] = {}
+    for number, name in enumerate([BASE, *job.adapters]):
+        with answering(model, name):
+            losses = row_losses(model, rows, batch_tokens=_BATCH_TOKENS, pad=tokenizer.pad_id, device=job.device)
+            answers = [""] * len(rows)
+            if generates:
+                answers = answer_rows(
+                    model, prompts, tokenizer, max_new_tokens=job.max_new_tokens, device=job.device,
+                    on_rows=lambda done, n=number: events.send(
+                        Progress(stage="evaluate", done=n * len(rows) + done,
+                                 total=(1 + len(job.adapters)) * len(rows), unit="answers")
+                    ),
+                )  # fmt: skip
+        columns[name] = [
+            {"answer": answer, "nll": loss.nll, "tokens": loss.tokens}
+            for answer, loss in zip(answers, losses, strict=True)
+        ]
+    texts = [tokenizer.encoder.decode(prompt) for prompt in prompts]
+    paths.write_json(job.answers_path, {"prompts": texts, "wanted": wanted, "columns": columns})
+    return {"rows": len(rows)}
+
+
+@contextlib.contextmanager
+def answering(model: Any, name: str) -> Any:
+    """Within it, `model` answers as the base (every adapter off) or as the adapter `name` alone."""
+    if not hasattr(model, "disable_adapter"):
+        yield
+    elif name == BASE:
+        with model.disable_adapter():
+            yield
+    else:
+        model.set_adapter(name)
+        yield
+
+
+if __name__ == "__main__":
+    run_job(evaluate, lambda text: Path(json.loads(text)["events"]))

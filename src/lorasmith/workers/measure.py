@@ -1,0 +1,64 @@
+"""How well a model knows the answers of prepared rows: one forward pass a batch, nothing generated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from lorasmith.workers.rows import IGNORED, Rows
+
+
+@dataclass(frozen=True, slots=True)
+class RowLoss:
+    """One row: summed negative log-likelihood (nats) over `tokens` answer tokens, of which `correct` are the argmax."""
+
+    nll: float
+    tokens: int
+    correct: int
+
+    @property
+    def exact(self) -> bool:
+        """Whether greedy decoding gives this very answer: it does if and only if each token is the likeliest after
+        the right ones before it."""
+        return self.correct == self.tokens
+
+
+def answer_logits(
+    model: torch.nn.Module, batch: dict[str, torch.Tensor]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Logits (tokens, vocabulary) in fp32 that predict the labelled tokens, their ids (tokens), and each one's row."""
+    labels = batch["labels"][:, 1:]
+    logits = model(input_ids=batch["input_ids"], use_cache=False).logits[:, :-1]
+    wanted = labels != IGNORED
+    return logits[wanted].float(), labels[wanted], wanted.nonzero()[:, 0]
+
+
+@torch.inference_mode()
+def row_losses(model: torch.nn.Module, rows: Rows, *, batch_tokens: int, pad: int, device: str) -> list[RowLoss]:
+    """One RowLoss for each row, in order. Batches hold rows of like length, about `batch_tokens` tokens each."""
+    losses: list[RowLoss] = [RowLoss(0.0, 0, 0)] * len(rows)
+    was_training = model.training
+    model.eval()
+    for indices in _by_length(rows.lengths, batch_tokens):
+        batch = {name: tensor.to(device) for name, tensor in rows.batch(indices, pad).items()}
+        logits, targets, owner = answer_logits(model, batch)
+        nll = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
+        hits = logits.argmax(-1) == targets
+        for number, index in enumerate(indices):
+            mine = owner == number
+            losses[index] = RowLoss(float(nll[mine].double().sum()), int(mine.sum()), int(hits[mine].sum()))
+    model.train(was_training)
+    return losses
+
+
+def _by_length(lengths: list[int], batch_tokens: int) -> Iterator[list[int]]:
+    group: list[int] = []
+    for index in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if group and (len(group) + 1) * lengths[index] > batch_tokens:
+            yield group
+            group = []
+        group.append(index)
+    if group:
+        yield group

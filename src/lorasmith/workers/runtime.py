@@ -1,0 +1,68 @@
+"""What every worker does around its job: quiet libraries, events, errors told as events, one exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from lorasmith.core.errors import DoesNotFitProblem, LorasmithError
+from lorasmith.core.events import Failure, Result, Writer
+
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+
+
+def quiet_libraries() -> None:
+    """Before torch and its friends are imported: no progress bars, no advice, no telemetry, no network."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    os.environ["TRANSFORMERS_VERBOSITY"] = "error"
+    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    # Idle threads that spin would starve whatever else runs on the machine, another worker most of all (docs/lab-log.md).
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    warnings.filterwarnings("ignore")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in _OUT_OF_MEMORY)
+
+
+def as_problem(error: Exception) -> LorasmithError:
+    """`error` as something a user can be told."""
+    if isinstance(error, LorasmithError):
+        return error
+    if is_out_of_memory(error):
+        return DoesNotFitProblem(
+            "Memory ran out", why=str(error).split("\n", 1)[0],
+            fix="Take fewer rows at a time (--batch-size 1), shorter rows (--max-length 256) or a lower rank (--lora-r 8).",
+        )  # fmt: skip
+    return LorasmithError(f"{type(error).__name__}: {error}", fix="This is a defect; the traceback is in the log.")
+
+
+def run_job(job: Callable[[str, Writer], dict[str, Any] | None], events_path: Callable[[str], Path]) -> None:
+    """Run `job(spec text, events)` for the spec file named on the command line and end the process.
+
+    What `job` returns is sent as the result; None where it has sent its results itself.
+    """
+    quiet_libraries()
+    text = Path(sys.argv[1]).read_text(encoding="utf-8")
+    events = Writer(events_path(text))
+    try:
+        value = job(text, events)
+    except Exception as error:  # noqa: BLE001  everything must reach the user as an event
+        problem = as_problem(error)
+        traceback.print_exc()
+        events.send(Failure(error=problem.as_dict(), traceback=traceback.format_exc()))
+        sys.exit(problem.exit_code)
+    if value is not None:
+        events.send(Result(value=value))
+    # Libraries' threads may hold the interpreter back at exit; all that matters has been flushed.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
