@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-
 import click
 
 from lorasmith import flow
@@ -20,18 +18,18 @@ def command() -> None:
 
 
 @command.command()
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path")
 @click.option("--model", default="", help="Count tokens and show a row as this model sees it")
 @click.option("--max-length", type=int, default=0, help="Tokens at which rows would be cut [what the model reads]")
 @click.option("--format", "format_name", default="", help="Read it as this format instead of recognising it")
 @click.option("--columns", default="", help="Your columns: prompt=NAME,completion=NAME")
 @click.option("--template", default="", help="Chat template: chatml, alpaca or a jinja file")
-def inspect(path: Path, model: str, max_length: int, format_name: str, columns: str, template: str) -> None:
+def inspect(path: str, model: str, max_length: int, format_name: str, columns: str, template: str) -> None:
     """Format, rows, lengths, copies, problems, and a row as the model sees it."""
     out = console()
     with Watch(out) as watch:
         found, tokenizer = flow.inspect_data(
-            str(path), model=model, template=template, format_name=format_name, columns=columns, max_length=max_length,
+            path, model=model, template=template, format_name=format_name, columns=columns, max_length=max_length,
             on_rows=lambda rows: watch(Progress(stage="read", done=rows, total=0, unit="rows")),
         )  # fmt: skip
     inspection(out, found, tokenizer)

@@ -106,10 +106,16 @@ def parse(line: str | bytes) -> Event:
 
 
 class Writer:
-    """Appends events to `path`; each is on disk's way before `send` returns."""
+    """Appends events to `path`; each is on its way to disk before `send` returns. Use as a context."""
 
     def __init__(self, path: Path):
         self._file = path.open("ab", buffering=0)
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
 
     def send(self, event: Event) -> None:
         self._file.write(event.model_dump_json().encode() + b"\n")

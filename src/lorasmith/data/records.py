@@ -42,8 +42,15 @@ def open_bytes(path: Path) -> IO[bytes]:
     Raises NotFoundProblem, EnvironmentProblem (rights).
     """
     try:
-        file = path.open("rb")
-        magic = file.peek(4)[:4]
+        with path.open("rb") as probe:
+            magic = probe.read(4)
+        if magic[:2] == b"\x1f\x8b":
+            return gzip.open(path)  # type: ignore[return-value]
+        if magic == b"\x28\xb5\x2f\xfd":
+            import pyarrow as pa
+
+            return io.BufferedReader(pa.input_stream(str(path), compression="zstd"))  # type: ignore[arg-type]
+        return path.open("rb")
     except FileNotFoundError as error:
         raise NotFoundProblem(f"There is no data file '{path}'", fix="Check the path given to --data.") from error
     except IsADirectoryError as error:
@@ -54,13 +61,6 @@ def open_bytes(path: Path) -> IO[bytes]:
         raise EnvironmentProblem(
             f"The data file '{path}' cannot be opened", why=f"{error.strerror}.", fix="Check its rights with 'ls -l'."
         ) from error
-    if magic[:2] == b"\x1f\x8b":
-        return io.BufferedReader(gzip.GzipFile(fileobj=file))  # type: ignore[arg-type]
-    if magic == b"\x28\xb5\x2f\xfd":
-        import pyarrow as pa
-
-        return io.BufferedReader(pa.CompressedInputStream(pa.PythonFile(file), "zstd"))  # type: ignore[arg-type]
-    return file
 
 
 def _encoding_of(head: bytes) -> str:

@@ -158,7 +158,13 @@ def _row(
     token_spans: list[Span] = []
     for start, stop in spans:
         first, end = _token_at(encoding, start, len(text), len(ids)), _token_at(encoding, stop, len(text), len(ids))
-        if end < len(ids) and ids[end] in tokenizer.special_ids and (not token_spans or token_spans[-1][1] < end):
+        ends_itself = templated and tokenizer.marks_answers
+        if (
+            not ends_itself
+            and end < len(ids)
+            and ids[end] in tokenizer.special_ids
+            and (not token_spans or token_spans[-1][1] < end)
+        ):
             end += 1  # what ends the turn is learnt too, else the model never stops
         token_spans.append((first, max(first, end)))
     eos = tokenizer.eos_id

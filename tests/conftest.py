@@ -1,0 +1,63 @@
+"""What all tests share: a home of their own, a tiny real model, small data files, the command as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home that is nobody's, and no settings from outside."""
+    for name in list(os.environ):
+        if name.startswith("LORASMITH_") or name == "HF_TOKEN":
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("LORASMITH_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture(scope="session")
+def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Llama of 43 thousand random parameters with a ChatML tokenizer."""
+    folder = tmp_path_factory.mktemp("models") / "llama"
+    code = f"from pathlib import Path; from lorasmith.testing import tiny; tiny.build('llama', Path({str(folder)!r}))"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture
+def lorasmith() -> Run:
+    """Runs the command as a user would and returns what came out; `code` is the exit code that is expected."""
+
+    def run(*arguments: str | Path, code: int = 0, text: str | None = None, prefix: Iterable[str] = ()) -> Any:
+        done = subprocess.run(
+            [*prefix, sys.executable, "-m", "lorasmith", *map(str, arguments)],
+            capture_output=True, text=True, input=text, timeout=600, check=False,
+        )  # fmt: skip
+        assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    return run
+
+
+def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def sums(tmp_path: Path) -> Path:
+    """Forty small questions with answers."""
+    return write_rows(
+        tmp_path / "sums.jsonl",
+        ({"question": f"{i} and {i}?", "answer": f"{2 * i}"} for i in range(40)),
+    )
