@@ -8,10 +8,10 @@ from pathlib import Path
 from lorasmith.data.inspect import Inspection, inspect
 from lorasmith.data.load import open_source
 from lorasmith.data.tokenizer import Tokenizer, load_tokenizer
-from lorasmith.evaluate.converse import Conversation
-from lorasmith.evaluate.launch import evaluate
+from lorasmith.evaluation.converse import Conversation
+from lorasmith.evaluation.launch import evaluate
 from lorasmith.hub.recognise import know_model
-from lorasmith.train.launch import PlanListener, TrainResult, train
+from lorasmith.training.launch import PlanListener, TrainResult, train
 
 __all__ = ["Conversation", "PlanListener", "TrainResult", "evaluate", "inspect_data", "know_model", "train"]
 

@@ -10,10 +10,10 @@ import sys
 import lorasmith.cli
 import lorasmith.core
 import lorasmith.data
-import lorasmith.evaluate
+import lorasmith.evaluation
 import lorasmith.hub
 import lorasmith.plan
-import lorasmith.train
+import lorasmith.training
 
 HEAVY = {"torch", "transformers", "peft", "accelerate", "datasets", "pandas", "scipy", "tensorboard"}
 
@@ -23,10 +23,10 @@ def _modules() -> list[str]:
         lorasmith.cli,
         lorasmith.core,
         lorasmith.data,
-        lorasmith.evaluate,
+        lorasmith.evaluation,
         lorasmith.hub,
         lorasmith.plan,
-        lorasmith.train,
+        lorasmith.training,
     ]
     found = ["lorasmith", "lorasmith.flow"]
     for folder in folders:

@@ -12,9 +12,9 @@ from lorasmith.core.errors import DoesNotFitProblem
 from lorasmith.core.facts import DataFacts, ModelFacts
 from lorasmith.plan.choose import choose, learning_rate
 from lorasmith.plan.hardware import HardwareFacts
-from lorasmith.train import autolearn
-from lorasmith.train.autolearn import Evaluation, Thresholds
-from lorasmith.train.batches import micro_batches, step_batches
+from lorasmith.training import autolearn
+from lorasmith.training.autolearn import Evaluation, Thresholds
+from lorasmith.training.batches import micro_batches, step_batches
 
 
 def model(**changes) -> ModelFacts:
@@ -51,7 +51,14 @@ def test_every_value_has_a_reason_and_what_is_given_wins():
     plan = choose({"lora_r": 24, "learning_rate": 1e-5, "batch_size": 2}, model(), data(), machine())
     assert (plan.rank, plan.learning_rate, plan.micro_batch) == (24, 1e-5, 2)
     assert [plan.reasons[name] for name in ("rank", "learning_rate", "micro_batch")] == ["given"] * 3
-    chosen = set(type(plan).model_fields) - {"reasons", "predicted_peak_bytes", "use_rslora", "eval_every", "eval_rows", "device"}
+    chosen = set(type(plan).model_fields) - {
+        "reasons",
+        "predicted_peak_bytes",
+        "use_rslora",
+        "eval_every",
+        "eval_rows",
+        "device",
+    }
     assert chosen <= set(plan.reasons), chosen - set(plan.reasons)
 
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.conftest import write_rows
 
 from lorasmith.core.errors import DataProblem, NotFoundProblem, UsageProblem
 from lorasmith.data.examples import Example
@@ -16,7 +17,6 @@ from lorasmith.data.load import open_source
 from lorasmith.data.prepare import prepare, read_rows
 from lorasmith.data.render import TokenRow, mark_answers, prompt_ids, render_rows, truncate
 from lorasmith.data.tokenizer import ALPACA, CHATML, load_tokenizer
-from tests.conftest import write_rows
 
 CHAT = [
     {"role": "system", "content": "Be brief."},

@@ -9,7 +9,7 @@ import click
 from lorasmith import flow
 from lorasmith.cli.options import given, options_of
 from lorasmith.cli.render import Watch, console, evaluation_table
-from lorasmith.evaluate.spec import EvaluateSpec
+from lorasmith.evaluation.spec import EvaluateSpec
 
 
 @click.command()

@@ -14,11 +14,11 @@ from lorasmith.core.facts import DataFacts, ModelFacts
 from lorasmith.core.progress import Display, amount, duration
 from lorasmith.data.inspect import Inspection
 from lorasmith.data.tokenizer import Tokenizer, printable
-from lorasmith.evaluate.report import EvaluationReport, Figure
+from lorasmith.evaluation.report import EvaluationReport, Figure
 from lorasmith.flow import PlanListener
 from lorasmith.plan.choose import TrainPlan
-from lorasmith.train.page import STOP_SENTENCES
-from lorasmith.train.report import TrainReport
+from lorasmith.training.page import STOP_SENTENCES
+from lorasmith.training.report import TrainReport
 
 _BAR = 30
 _SHARES = {"exact_match"}
@@ -49,7 +49,7 @@ class Watch:
         self.display.__exit__(None, None, None)
 
     def __call__(self, event: Event) -> None:
-        if isinstance(event, Progress) and event.total:
+        if isinstance(event, Progress):
             self.display.show(event)
         elif isinstance(event, Decision) and self.evaluations:
             self.out.print("\n".join(event.lines), markup=False)

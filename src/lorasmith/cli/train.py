@@ -11,7 +11,7 @@ from lorasmith import flow
 from lorasmith.cli.options import given, options_of
 from lorasmith.cli.render import Watch, console, plan_shown, train_summary
 from lorasmith.core.errors import UsageProblem
-from lorasmith.train.spec import TrainSpec, read_config_file
+from lorasmith.training.spec import TrainSpec, read_config_file
 
 
 @click.command(context_settings={"show_default": False})

@@ -22,7 +22,7 @@ class _Event(BaseModel):
 
 
 class Progress(_Event):
-    """How far a stage is. `done` and `total` count `unit`; the stage is over when they are equal."""
+    """How far a stage is. `done` and `total` count `unit`; the stage is over when they are equal. Total 0: unknown."""
 
     type: Literal["progress"] = "progress"
     stage: str

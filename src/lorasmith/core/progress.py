@@ -82,21 +82,27 @@ class Display:
 
     def _show_bar(self, bar: RichProgress, event: Progress) -> None:
         if event.stage not in self._tasks:
-            self._tasks[event.stage] = bar.add_task(event.stage, total=event.total, facts="")
+            self._tasks[event.stage] = bar.add_task(event.stage, total=event.total or None, facts="")
         task = self._tasks[event.stage]
-        bar.update(task, completed=event.done, total=event.total, facts=_facts(event))  # type: ignore[arg-type]
-        if event.done >= event.total:
+        bar.update(task, completed=event.done, total=event.total or None, facts=_facts(event))  # type: ignore[arg-type]
+        if event.total and event.done >= event.total:
             bar.remove_task(self._tasks.pop(event.stage))  # type: ignore[arg-type]
 
     def _show_line(self, event: Progress) -> None:
         now = time.monotonic()
         last = self._last_line.get(event.stage)
-        over = event.done >= event.total
-        if last is None or now - last >= LINE_EVERY_SECONDS or over:
+        over = 0 < event.total <= event.done
+        if last is None and not event.total:
+            self._last_line[event.stage] = now  # short work of unknown length says nothing
+        elif last is None or now - last >= LINE_EVERY_SECONDS or over:
             self._last_line[event.stage] = now
-            share = 100 * event.done // max(1, event.total)
+            far = (
+                f"{event.done}/{event.total} {event.unit} ({100 * event.done // event.total} %)"
+                if event.total
+                else (f"{event.done:,} {event.unit}")
+            )
             self.console.print(
-                f"{event.stage} {event.done}/{event.total} {event.unit} ({share} %) {_facts(event)}".rstrip(),
+                f"{event.stage} {far} {_facts(event)}".rstrip(),
                 markup=False,
                 highlight=False,
             )

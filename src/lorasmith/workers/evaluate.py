@@ -10,8 +10,8 @@ from typing import Any
 from lorasmith.core import paths
 from lorasmith.core.events import Progress, Writer
 from lorasmith.data.tokenizer import load_tokenizer
-from lorasmith.evaluate.metrics import METRICS
-from lorasmith.evaluate.spec import EvaluateJob
+from lorasmith.evaluation.metrics import METRICS
+from lorasmith.evaluation.spec import EvaluateJob
 from lorasmith.families import FAMILIES
 from lorasmith.workers import lora
 from lorasmith.workers.generate import answer_rows

@@ -15,7 +15,7 @@ from lorasmith.core.errors import LorasmithError, UsageProblem
 from lorasmith.core.events import Delta, Progress, Result, Writer
 from lorasmith.data.render import prompt_ids
 from lorasmith.data.tokenizer import Tokenizer, load_tokenizer
-from lorasmith.evaluate.spec import GenerateSpec, Request
+from lorasmith.evaluation.spec import GenerateSpec, Request
 from lorasmith.families import FAMILIES
 from lorasmith.workers import lora
 from lorasmith.workers.runtime import as_problem, run_job

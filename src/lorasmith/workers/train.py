@@ -20,8 +20,8 @@ from lorasmith.core.facts import DataFacts
 from lorasmith.data.tokenizer import Tokenizer, load_tokenizer
 from lorasmith.families import FAMILIES
 from lorasmith.trackers import TRACKERS
-from lorasmith.train import autolearn, report
-from lorasmith.train.spec import WorkerSpec
+from lorasmith.training import autolearn, report
+from lorasmith.training.spec import WorkerSpec
 from lorasmith.workers import lora
 from lorasmith.workers.generate import answer_rows
 from lorasmith.workers.measure import RowLoss, row_losses

@@ -15,7 +15,7 @@ from transformers import Trainer, TrainingArguments
 
 from lorasmith.core import paths
 from lorasmith.plan.choose import TrainPlan
-from lorasmith.train.batches import micro_batches
+from lorasmith.training.batches import micro_batches
 from lorasmith.workers.measure import answer_logits
 from lorasmith.workers.rows import Rows
 
@@ -85,7 +85,7 @@ class LoraTrainer(Trainer):
     def __init__(self, *, model: Any, rows: Rows, plan: TrainPlan, folder: Path, seed: int, pad: int):
         super().__init__(model=model, args=training_arguments(plan, folder, seed), train_dataset=_Indices(len(rows)))
         self.rows, self.plan, self.pad = rows, plan, pad
-        self.folder = folder
+        self.folder = self._save_into = folder
         self.extra_state: dict[str, Any] = {}
         self.step_loss = torch.zeros((), device=self.args.device)
         self.grad_norm = 0.0
@@ -142,7 +142,7 @@ class LoraTrainer(Trainer):
         final = self.folder / f"checkpoint-{self.state.global_step}"
 
         def fill(partial: Path) -> None:
-            self._partial_folder = partial
+            self._save_into = partial
             super(LoraTrainer, self)._save_checkpoint(model, trial)
             inner = partial / final.name
             for file in inner.iterdir():
@@ -161,7 +161,7 @@ class LoraTrainer(Trainer):
         self.last_save = time.monotonic()
 
     def _get_output_dir(self, trial: Any) -> str:
-        return str(self._partial_folder)
+        return str(self._save_into)
 
 
 def checkpoints(folder: Path) -> list[Path]:

@@ -9,10 +9,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from lorasmith.core import paths
-from lorasmith.evaluate._base import Answered
-from lorasmith.evaluate.metrics import METRICS
-from lorasmith.evaluate.score import Score, difference, score
-from lorasmith.evaluate.spec import EvaluateJob
+from lorasmith.evaluation._base import Answered
+from lorasmith.evaluation.metrics import METRICS
+from lorasmith.evaluation.score import Score, difference, score
+from lorasmith.evaluation.spec import EvaluateJob
 
 BASE = "base"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +21,12 @@ from lorasmith.hub.recognise import know_model
 from lorasmith.plan import hardware
 from lorasmith.plan.choose import TrainPlan, choose
 from lorasmith.runners.local import Worker, require_training_libraries, run
-from lorasmith.train.report import TrainReport
-from lorasmith.train.spec import TrainSpec, WorkerSpec
+from lorasmith.training.report import TrainReport
+from lorasmith.training.spec import TrainSpec, WorkerSpec
 
 _SPEC_FILE, _DATA_FILE, _EVENTS_FILE, _REPORT_FILE = "spec.json", "data.arrow", "events.jsonl", "training_report.json"
+# Kinds of problems that mean "not like this", against those of a run that broke and whose logs are wanted.
+_REFUSALS = {"usage", "not_found", "does_not_fit", "data"}
 PlanListener = Callable[[ModelFacts, DataFacts, TrainPlan, Path], None]
 
 
@@ -64,26 +67,29 @@ def train(
     spec = model if isinstance(model, TrainSpec) else make_spec(TrainSpec, model=model, data=str(data), **options)
     require_training_libraries()
     facts = know_model(spec.model)
-    tokenizer = load_tokenizer(facts.folder, template=spec.template)
-    source = open_source(Path(spec.data), columns=spec.columns, skip_bad_rows=spec.skip_bad_rows)
-    objective = _objective(spec, source)
     folder = _new_run_folder(spec, facts)
-    parent_existed = folder.exists()
+    existed = folder.exists()
     paths.make_folder(folder)
     try:
-        data_facts = prepare(
-            source, tokenizer, folder / _DATA_FILE, objective=objective, eval_fraction=spec.eval_fraction,
-            seed=spec.seed, learn_all=spec.loss_on == "all",
-            on_rows=lambda rows: on_event(Progress(stage="prepare", done=rows, total=0, unit="rows")),
-        )  # fmt: skip
-        given = {name: value for name, value in spec.model_dump().items() if value is not None}
-        given = _listed(given)
-        plan = choose(given, facts, data_facts, hardware.observe())
-    except LorasmithError:
-        _leave_nothing(folder, parent_existed)
+        return _run_training(_planned(spec, facts, folder, on_event, on_plan), on_event)
+    except LorasmithError as problem:
+        if problem.kind in _REFUSALS:
+            _leave_nothing(folder, existed)
         raise
+
+
+def _planned(spec: TrainSpec, facts: ModelFacts, folder: Path, on_event: Listener, on_plan: PlanListener) -> WorkerSpec:
+    """Read the data into `folder`, choose what was not given, and say so."""
+    tokenizer = load_tokenizer(facts.folder, template=spec.template)
+    source = open_source(Path(spec.data), columns=spec.columns, skip_bad_rows=spec.skip_bad_rows)
+    data_facts = prepare(
+        source, tokenizer, folder / _DATA_FILE, objective=_objective(spec, source), eval_fraction=spec.eval_fraction,
+        seed=spec.seed, learn_all=spec.loss_on == "all",
+        on_rows=lambda rows: on_event(Progress(stage="prepare", done=rows, total=0, unit="rows")),
+    )  # fmt: skip
+    plan = choose(_given(spec), facts, data_facts, hardware.observe())
     on_plan(facts, data_facts, plan, folder)
-    worker_spec = WorkerSpec(
+    return WorkerSpec(
         spec=spec,
         plan=plan,
         model_id=facts.id,
@@ -94,12 +100,13 @@ def train(
         data_facts=data_facts.model_dump(),
         run_folder=folder,
     )
-    return _run_training(worker_spec, on_event)
 
 
-def _listed(given: dict[str, Any]) -> dict[str, Any]:
+def _given(spec: TrainSpec) -> dict[str, Any]:
+    """What the user gave, as the rules want it."""
+    given = {name: value for name, value in spec.model_dump().items() if value is not None}
     targets = given.get("target_modules")
-    if isinstance(targets, str) and targets != "all-linear":
+    if targets and targets != "all-linear":
         given["target_modules"] = [name.strip() for name in targets.split(",") if name.strip()]
     return given
 
@@ -126,7 +133,13 @@ def _new_run_folder(spec: TrainSpec, facts: ModelFacts) -> Path:
 
 
 def _leave_nothing(folder: Path, existed: bool) -> None:
-    (folder / _DATA_FILE).unlink(missing_ok=True)
+    """A training that was refused before its first checkpoint leaves no trace."""
+    if (folder / "checkpoints" / "last").exists():
+        return
+    for name in (_DATA_FILE, _SPEC_FILE, _EVENTS_FILE):
+        (folder / name).unlink(missing_ok=True)
+    for name in ("logs", "checkpoints"):
+        shutil.rmtree(folder / name, ignore_errors=True)
     if not existed:
         folder.rmdir()
 

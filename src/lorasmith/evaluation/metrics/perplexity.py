@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from lorasmith.evaluate._base import Answered, Metric
+from lorasmith.evaluation._base import Answered, Metric
 
 _LARGEST_EXPONENT = 700.0  # beyond it, exp overflows a double
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from lorasmith.core.facts import DataFacts
 from lorasmith.core.progress import amount, duration
-from lorasmith.train.autolearn import Evaluation, best
-from lorasmith.train.spec import WorkerSpec
+from lorasmith.training.autolearn import Evaluation, best
+from lorasmith.training.spec import WorkerSpec
 
 if TYPE_CHECKING:
-    from lorasmith.train.report import TrainReport
+    from lorasmith.training.report import TrainReport
 
 STOP_SENTENCES = {
     "completed": "It ran to its planned end.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lorasmith.evaluate._base import Answered, Metric
+from lorasmith.evaluation._base import Answered, Metric
 
 
 class ExactMatch(Metric):

@@ -17,9 +17,9 @@ from pydantic import BaseModel, ConfigDict
 from lorasmith.core import paths
 from lorasmith.core.facts import DataFacts
 from lorasmith.plan import hardware
-from lorasmith.train.autolearn import Evaluation, StopReason, best
-from lorasmith.train.page import page
-from lorasmith.train.spec import WorkerSpec
+from lorasmith.training.autolearn import Evaluation, StopReason, best
+from lorasmith.training.page import page
+from lorasmith.training.spec import WorkerSpec
 
 
 class Outcome(BaseModel):

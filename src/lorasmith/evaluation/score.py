@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from lorasmith.evaluate._base import Answered, Metric
+from lorasmith.evaluation._base import Answered, Metric
 
 RESAMPLES = 1000
 _COVERED = 0.95

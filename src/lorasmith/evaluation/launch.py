@@ -13,8 +13,8 @@ from lorasmith.core.specs import make_spec
 from lorasmith.data.load import open_source
 from lorasmith.data.prepare import prepare
 from lorasmith.data.tokenizer import load_tokenizer
-from lorasmith.evaluate.report import EvaluationReport, write_report
-from lorasmith.evaluate.spec import EvaluateJob, EvaluateSpec
+from lorasmith.evaluation.report import EvaluationReport, write_report
+from lorasmith.evaluation.spec import EvaluateJob, EvaluateSpec
 from lorasmith.hub.locate import locate_adapter, template_of
 from lorasmith.hub.recognise import know_model
 from lorasmith.plan.hardware import where_to_run

@@ -13,7 +13,7 @@ from lorasmith.core.events import Delta, Event, Result
 from lorasmith.core.specs import make_spec
 from lorasmith.data.examples import Message
 from lorasmith.data.tokenizer import load_tokenizer
-from lorasmith.evaluate.spec import GenerateSpec, Request
+from lorasmith.evaluation.spec import GenerateSpec, Request
 from lorasmith.hub.locate import locate_adapter, template_of
 from lorasmith.hub.recognise import know_model
 from lorasmith.plan.hardware import where_to_run

@@ -1,0 +1,330 @@
+"""Training for real, in workers, on a tiny Llama: what comes out, that it is exact, that it survives being killed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from tests.conftest import write_rows
+
+import lorasmith
+from lorasmith.core.errors import DataProblem, LorasmithError, NotFoundProblem, UsageProblem
+from lorasmith.core.events import parse
+
+QUICK = {"epochs": 4, "eval_fraction": 0.2}
+
+
+def weights(folder: Path) -> str:
+    return hashlib.sha256((folder / "lora" / "adapter_model.safetensors").read_bytes()).hexdigest()
+
+
+def told(folder: Path) -> list:
+    return [parse(line) for line in (folder / "events.jsonl").read_bytes().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_llama, tmp_path_factory):
+    """One training with everything on, looked at by several tests."""
+    folder = tmp_path_factory.mktemp("run")
+    sums = write_rows(folder / "sums.jsonl", ({"question": f"{i} and {i}?", "answer": f"{2 * i}"} for i in range(40)))
+    return lorasmith.train(str(tiny_llama), sums, output=str(folder / "out"), **QUICK), sums
+
+
+def test_python_returns_the_report_and_the_adapter(trained):
+    """TRN-12"""
+    run, _ = trained
+    assert run.report.final_metrics.val_loss < 6
+    assert (run.adapter.path / "adapter_model.safetensors").exists()
+    assert run.report.stop_reason == "completed"
+
+
+def test_a_training_leaves_what_is_promised(trained):
+    """TRN-7"""
+    run, _ = trained
+    made = {str(path.relative_to(run.folder)) for path in run.folder.rglob("*") if path.is_file()}
+    wanted = {
+        "lora/adapter_config.json", "lora/adapter_model.safetensors", "lora/training_state.json", "lora/manifest.json",
+        "training_report.json", "training_report.html", "events.jsonl", "spec.json",
+    }  # fmt: skip
+    assert wanted <= made, wanted - made
+    report = json.loads((run.folder / "training_report.json").read_text())
+    assert {"train_loss", "val_loss", "best_val_loss", "best_epoch"} == set(report["final_metrics"])
+    assert report["dataset_info"]["train_examples"] + report["dataset_info"]["val_examples"] == 40
+    assert report["lora_config"] == {"r": 16, "alpha": 32.0, "target_modules": "all-linear"}
+    history = json.loads((run.folder.parent / "training_history.json").read_text())
+    assert [entry["run"] for entry in history] == ["out"]
+    manifest = json.loads((run.folder / "lora" / "manifest.json").read_text())
+    assert manifest["parameters"]["rank"]["value"] == 16
+    assert "fewer than 500" in manifest["parameters"]["rank"]["reason"]
+    assert manifest["peak_memory_bytes"]["measured"] > 10**8
+    assert {"torch", "transformers", "peft", "lorasmith"} <= set(manifest["versions"])
+    assert str(run.folder) not in json.dumps(manifest)
+
+
+def test_the_report_page_stands_alone(trained):
+    """TRN-7, SEC-6"""
+    page = (trained[0].folder / "training_report.html").read_text()
+    assert "<polyline" in page
+    assert "<script" not in page
+    assert not re.findall(r"(?:src|href)=", page)
+    assert "default-src 'none'" in page
+
+
+def test_metrics_reach_tensorboard_and_the_events(trained):
+    """TRN-8"""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run, _ = trained
+    accumulator = EventAccumulator(str(run.folder / "logs" / "training"))
+    accumulator.Reload()
+    names = set(accumulator.Tags()["scalars"])
+    wanted = {
+        "loss/train", "loss/validation", "learning_rate", "overfitting_score", "gradient_norm", "tokens_per_second",
+        "supervised_tokens_per_second", "memory_bytes", "seconds_left",
+    }  # fmt: skip
+    assert wanted <= names, wanted - names
+    steps = [event.step for event in told(run.folder) if event.type == "metric" and "loss/train" in event.values]
+    assert steps == list(range(1, run.report.steps + 1))
+
+
+def test_every_evaluation_is_told_with_its_decision(trained):
+    """TRN-3"""
+    run, _ = trained
+    decisions = [event for event in told(run.folder) if event.type == "decision"]
+    assert len(decisions) == len(run.report.evaluations) >= 5
+    assert decisions[0].lines[0].startswith("Evaluation #1  steps ")
+
+
+def test_the_best_adapter_is_what_is_kept(trained):
+    """TRN-3"""
+    run, _ = trained
+    best = min(evaluation.val_loss for evaluation in run.report.evaluations)
+    assert run.report.comparison["tuned"]["val_loss"] == pytest.approx(best, rel=1e-4)
+    assert run.report.comparison["tuned"]["val_loss"] < run.report.comparison["base"]["val_loss"]
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_does_not(trained, tiny_llama, tmp_path):
+    """REL-5"""
+    run, sums = trained
+    again = lorasmith.train(str(tiny_llama), sums, output=str(tmp_path / "again"), **QUICK)
+    assert weights(again.folder) == weights(run.folder)
+    other = lorasmith.train(str(tiny_llama), sums, output=str(tmp_path / "other"), seed=1, **QUICK)
+    assert weights(other.folder) != weights(run.folder)
+
+
+def test_small_batches_accumulated_learn_as_one_large_one(tiny_llama, sums, tmp_path):
+    """TRN-1: the loss is the mean over the step's tokens, however they are cut into micro-batches."""
+    losses = []
+    for micro, accumulation in ((8, 1), (2, 4), (3, 3)):
+        run = lorasmith.train(
+            str(tiny_llama), sums, output=str(tmp_path / f"{micro}"), batch_size=micro, gradient_accumulation=accumulation,
+            max_steps=6, lora_dropout=0.0, learning_rate=1e-3, schedule="linear", warmup_steps=1,
+        )  # fmt: skip
+        losses.append(
+            [e.values["loss/train"] for e in told(run.folder) if e.type == "metric" and "loss/train" in e.values]
+        )
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+    assert losses[2][0] != pytest.approx(losses[0][0], rel=1e-6)  # nine rows a step are another step
+
+
+def start(arguments: list[str]) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", "lorasmith", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+
+
+def steps_done(folder: Path) -> int:
+    path = folder / "events.jsonl"
+    return path.read_text().count('"loss/train"') if path.exists() else 0
+
+
+def wait_for_step(process: subprocess.Popen, folder: Path, step: int) -> None:
+    deadline = time.monotonic() + 120
+    while steps_done(folder) < step and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_killed_at_any_step_and_resumed_it_ends_with_the_same_weights(tiny_llama, sums, tmp_path):
+    """TRN-6, REL-1: kill −9 at five random steps, then --resume; the adapter equals an unbroken run's bit for bit."""
+    options = [
+        "train",
+        str(tiny_llama),
+        "--data",
+        str(sums),
+        "--epochs",
+        "20",
+        "--eval-fraction",
+        "0.2",
+        "--patience",
+        "99",
+    ]
+    unbroken = tmp_path / "unbroken"
+    done = start([*options, "--output", str(unbroken)])
+    assert done.wait() == 0, done.stderr.read()
+    done.stderr.close()
+    total = steps_done(unbroken)
+    assert total >= 40
+    rng = random.Random(20261122)
+    for number, step in enumerate(rng.sample(range(2, total - 1), 5)):
+        folder = tmp_path / f"killed-{number}"
+        process = start([*options, "--output", str(folder)])
+        wait_for_step(process, folder, step)
+        children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+        assert children, f"the run ended before step {step}"
+        for child in children:
+            child.send_signal(signal.SIGKILL)
+        _, said = process.communicate()
+        assert process.returncode == 1
+        assert "killed from outside" in said
+        assert "--resume" in said
+        resumed = lorasmith.train("", "", resume_from=folder)
+        assert resumed.report.steps == total
+        assert weights(folder) == weights(unbroken), f"killed at step {step}"
+
+
+def test_ctrl_c_keeps_a_checkpoint_and_ends_cleanly(tiny_llama, sums, tmp_path):
+    """TRN-6"""
+    folder = tmp_path / "stopped"
+    options = [
+        "train",
+        str(tiny_llama),
+        "--data",
+        str(sums),
+        "--epochs",
+        "300",
+        "--patience",
+        "999",
+        "--output",
+        str(folder),
+    ]
+    process = start(options)
+    wait_for_step(process, folder, 5)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+    report = json.loads((folder / "training_report.json").read_text())
+    assert report["stop_reason"] == "stopped_by_user"
+    assert (folder / "checkpoints" / "last" / "optimizer.pt").exists()
+    assert (folder / "lora" / "adapter_model.safetensors").exists()
+
+
+def test_when_its_parent_dies_a_worker_saves_and_ends(tiny_llama, sums, tmp_path):
+    """TRN-6: nobody is left behind training for nobody."""
+    folder = tmp_path / "orphan"
+    process = start(
+        ["train", str(tiny_llama), "--data", str(sums), "--epochs", "300", "--patience", "999", "--output", str(folder)]
+    )
+    wait_for_step(process, folder, 5)
+    (worker,) = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.communicate()
+    worker.wait(timeout=60)
+    assert json.loads((folder / "training_report.json").read_text())["stop_reason"] == "stopped_by_user"
+
+
+def test_a_half_written_checkpoint_is_never_taken(tiny_llama, sums, tmp_path):
+    """TRN-6: what has no name yet is no checkpoint."""
+    run = lorasmith.train(str(tiny_llama), sums, output=str(tmp_path / "run"), **QUICK)
+    before = weights(run.folder)
+    checkpoints = run.folder / "checkpoints"
+    half = checkpoints / ".checkpoint-999.partial"
+    half.mkdir()
+    (half / "adapter_model.safetensors").write_bytes(b"half")
+    (run.folder / "training_report.json").unlink()  # as if it had been killed at the very end
+    again = lorasmith.train("", "", resume_from=run.folder)
+    assert weights(again.folder) == before
+
+
+def test_texts_are_learnt_whole(tiny_llama, tmp_path):
+    """TRN-1: --objective pretrain, found by the data."""
+    text = tmp_path / "story.txt"
+    text.write_text("\n\n".join(f"The fox number {i} jumps over dog number {i + 1}." for i in range(30)))
+    run = lorasmith.train(str(tiny_llama), text, output=str(tmp_path / "out"), max_steps=12)
+    assert json.loads((run.folder / "lora" / "manifest.json").read_text())["dataset"]["objective"] == "pretrain"
+    assert run.report.comparison["tuned"]["val_loss"] < run.report.comparison["base"]["val_loss"]
+    with pytest.raises(DataProblem, match="texts without answers"):
+        lorasmith.train(str(tiny_llama), text, output=str(tmp_path / "no"), objective="sft")
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_datasets_of_a_row_or_three_train(tiny_llama, tmp_path, count):
+    rows = write_rows(tmp_path / "d.jsonl", ({"prompt": f"{i}", "completion": "x"} for i in range(count)))
+    run = lorasmith.train(str(tiny_llama), rows, output=str(tmp_path / "out"), max_steps=3)
+    assert run.report.steps == 3
+    assert run.report.comparison is None
+
+
+def test_a_configuration_file_gives_the_same_keys_and_the_command_line_wins(lorasmith, tiny_llama, sums, tmp_path):
+    """TRN-1"""
+    file = tmp_path / "run.yaml"
+    file.write_text(f"model: {tiny_llama}\ndata: {sums}\nmax-steps: 9\nlora_r: 4\noutput: {tmp_path / 'out'}\n")
+    done = lorasmith("train", "--config", file, "--max-steps", "2")
+    assert "2 steps in" in done.stdout
+    assert json.loads((tmp_path / "out" / "training_report.json").read_text())["lora_config"]["r"] == 4
+    file.write_text("lora_rank: 4\n")
+    refused = lorasmith("train", "--config", file, code=2)
+    assert "Unknown key 'lora_rank'" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "said"),
+    [
+        ({"model": "/nowhere/model"}, NotFoundProblem, "no model '/nowhere/model'"),
+        ({"data": "/nowhere/data.jsonl"}, NotFoundProblem, "no data file"),
+        ({"target_modules": "q_prj"}, UsageProblem, "q_prj"),
+        ({"lora_r": 0}, UsageProblem, "--lora-r 0 is wrong"),
+        ({"lora_rr": 8}, UsageProblem, "no option 'lora_rr'"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_and_nothing_stays(tiny_llama, sums, tmp_path, change, kind, said):
+    """QLT-1"""
+    arguments = {"model": str(tiny_llama), "data": str(sums), "output": str(tmp_path / "out"), **change}
+    with pytest.raises(kind, match=said):
+        lorasmith.train(arguments.pop("model"), arguments.pop("data"), **arguments)
+    assert not (tmp_path / "out").exists()
+
+
+def test_answers_that_would_be_cut_off_stop_a_training_unless_allowed(tiny_llama, tmp_path):
+    """DAT-2"""
+    rows = write_rows(tmp_path / "d.jsonl", ({"prompt": f"{i}", "completion": "long " * 30} for i in range(6)))
+    with pytest.raises(DataProblem, match="answers would be cut off at 32 tokens"):
+        lorasmith.train(str(tiny_llama), rows, output=str(tmp_path / "out"), max_length=32)
+    assert not (tmp_path / "out").exists()
+    run = lorasmith.train(
+        str(tiny_llama), rows, output=str(tmp_path / "out"), max_length=32, allow_truncation=True, max_steps=2
+    )
+    assert any(event.type == "warning" and "cut off" in event.message for event in told(run.folder))
+
+
+def test_a_second_training_into_the_same_folder_is_refused(trained, tiny_llama):
+    run, sums = trained
+    with pytest.raises(UsageProblem, match=r"a training in .* already"):
+        lorasmith.train(str(tiny_llama), sums, output=str(run.folder))
+
+
+def test_folders_that_hold_no_model_say_why(tmp_path, tiny_llama, sums):
+    """QLT-1: no configuration, unknown architecture, no weights, damaged weights: nothing is written."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    cases = [
+        ({}, "no config.json"),
+        ({"config.json": b'{"architectures": ["WizardForMagic"]}'}, "Unsupported model architecture"),
+        ({"config.json": (tiny_llama / "config.json").read_bytes()}, "no weights"),
+        ({"model.safetensors": b"\xff" * 64}, "damaged"),
+    ]
+    for files, said in cases:
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+        with pytest.raises(LorasmithError, match=said):
+            lorasmith.train(str(folder), sums, output=str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
