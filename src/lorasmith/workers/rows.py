@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -10,7 +11,7 @@ import torch
 from torch.utils.data import Dataset
 
 from lorasmith.data.prepare import read_rows
-from lorasmith.data.render import TokenRow, truncate
+from lorasmith.data.render import Span, TokenRow, truncate
 
 IGNORED = -100
 
@@ -27,16 +28,27 @@ class Rows(Dataset[TokenRow]):
         max_length: int,
         limit: int = 0,
     ):
-        self._rows: list[tuple[torch.Tensor, list[tuple[int, int]], int]] = []
+        self._rows: list[tuple[torch.Tensor, list[Span], int]] = []
         self.answers_cut = 0
-        for row in read_rows(path, threshold, part):
+        self._take(read_rows(path, threshold, part), max_length)
+        if limit and len(self._rows) > limit:
+            # The same rows whatever order the file is in.
+            self._rows = sorted(self._rows, key=lambda row: row[2])[:limit]
+
+    @classmethod
+    def of(cls, rows: Iterable[TokenRow]) -> Rows:
+        """The given rows, uncut."""
+        made = cls.__new__(cls)
+        made._rows, made.answers_cut = [], 0
+        made._take(rows, sys.maxsize)
+        return made
+
+    def _take(self, rows: Iterable[TokenRow], max_length: int) -> None:
+        for row in rows:
             cut = truncate(row, max_length)
             self.answers_cut += cut.num_supervised < row.num_supervised
             if cut.num_supervised:
                 self._rows.append((torch.tensor(cut.ids, dtype=torch.int32), cut.spans, cut.key))
-        if limit and len(self._rows) > limit:
-            # The same rows whatever order the file is in.
-            self._rows = sorted(self._rows, key=lambda row: row[2])[:limit]
 
     def __len__(self) -> int:
         return len(self._rows)
