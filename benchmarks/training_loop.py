@@ -19,7 +19,7 @@ quiet_libraries()
 import torch  # noqa: E402
 import transformers  # noqa: E402
 
-from lorasmith.core.facts import DataFacts, ModelFacts  # noqa: E402
+from lorasmith.core.facts import ModelFacts  # noqa: E402
 from lorasmith.data.load import open_source  # noqa: E402
 from lorasmith.data.prepare import prepare  # noqa: E402
 from lorasmith.data.tokenizer import load_tokenizer  # noqa: E402
@@ -72,9 +72,7 @@ class Steps(transformers.TrainerCallback):
         self.seconds = time.perf_counter() - self.started
 
 
-def measure(
-    facts: ModelFacts, data: DataFacts, rows: Rows, plan: TrainPlan, folder: Path
-) -> tuple[float, float, float]:
+def measure(facts: ModelFacts, rows: Rows, plan: TrainPlan, folder: Path) -> tuple[float, float, float]:
     transformers.set_seed(0)
     model = lora.apply_lora(
         FAMILIES.get(facts.family).load(facts.folder, dtype=plan.precision, device=plan.device), plan, "bench"
@@ -105,7 +103,7 @@ def main() -> None:
         )
         plan = choose({"max_steps": arguments.steps}, facts, data, hardware.observe())
         rows = Rows(folder / "d", data.threshold, "train", max_length=plan.max_length)
-        seconds, forward, backward = measure(facts, data, rows, plan, folder)
+        seconds, forward, backward = measure(facts, rows, plan, folder)
     rest = seconds - forward - backward
     steps = arguments.steps - Steps.warm_up
     print(

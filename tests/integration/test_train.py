@@ -154,30 +154,38 @@ def wait_for_step(process: subprocess.Popen, folder: Path, step: int) -> None:
         time.sleep(0.005)
 
 
-def test_killed_at_any_step_and_resumed_it_ends_with_the_same_weights(tiny_llama, sums, tmp_path):
+def endless(model: Path, sums: Path, folder: Path) -> subprocess.Popen:
+    """A training that would go on for long, five steps after its start."""
+    options = ["--epochs", "300", "--patience", "999", "--output", str(folder)]
+    process = start(["train", str(model), "--data", str(sums), *options])
+    wait_for_step(process, folder, 5)
+    return process
+
+
+LONG = ["--epochs", "20", "--eval-fraction", "0.2", "--patience", "99"]
+
+
+@pytest.fixture(scope="module")
+def unbroken(tiny_llama, tmp_path_factory):
+    """A run that nothing disturbed, its data, and the command that began it."""
+    folder = tmp_path_factory.mktemp("unbroken")
+    sums = write_rows(folder / "sums.jsonl", ({"question": f"{i} and {i}?", "answer": f"{2 * i}"} for i in range(40)))
+    command = ["train", str(tiny_llama), "--data", str(sums), *LONG]
+    process = start([*command, "--output", str(folder / "out")])
+    _, said = process.communicate()
+    assert process.returncode == 0, said
+    assert steps_done(folder / "out") >= 40
+    return folder / "out", command
+
+
+def test_killed_at_any_step_and_resumed_it_ends_with_the_same_weights(unbroken, tmp_path):
     """TRN-6, REL-1: kill −9 at five random steps, then --resume; the adapter equals an unbroken run's bit for bit."""
-    options = [
-        "train",
-        str(tiny_llama),
-        "--data",
-        str(sums),
-        "--epochs",
-        "20",
-        "--eval-fraction",
-        "0.2",
-        "--patience",
-        "99",
-    ]
-    unbroken = tmp_path / "unbroken"
-    done = start([*options, "--output", str(unbroken)])
-    assert done.wait() == 0, done.stderr.read()
-    done.stderr.close()
-    total = steps_done(unbroken)
-    assert total >= 40
+    whole, command = unbroken
+    total = steps_done(whole)
     rng = random.Random(20261122)
     for number, step in enumerate(rng.sample(range(2, total - 1), 5)):
         folder = tmp_path / f"killed-{number}"
-        process = start([*options, "--output", str(folder)])
+        process = start([*command, "--output", str(folder)])
         wait_for_step(process, folder, step)
         children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
         assert children, f"the run ended before step {step}"
@@ -189,42 +197,42 @@ def test_killed_at_any_step_and_resumed_it_ends_with_the_same_weights(tiny_llama
         assert "--resume" in said
         resumed = lorasmith.train("", "", resume_from=folder)
         assert resumed.report.steps == total
-        assert weights(folder) == weights(unbroken), f"killed at step {step}"
+        assert weights(folder) == weights(whole), f"killed at step {step}"
 
 
-def test_ctrl_c_keeps_a_checkpoint_and_ends_cleanly(tiny_llama, sums, tmp_path):
-    """TRN-6"""
+def test_ctrl_c_keeps_a_checkpoint_ends_cleanly_and_can_go_on(unbroken, tmp_path):
+    """TRN-6: what goes on after Ctrl+C ends with the weights of a run that was never stopped."""
+    whole, command = unbroken
     folder = tmp_path / "stopped"
-    options = [
-        "train",
-        str(tiny_llama),
-        "--data",
-        str(sums),
-        "--epochs",
-        "300",
-        "--patience",
-        "999",
-        "--output",
-        str(folder),
-    ]
-    process = start(options)
+    process = start([*command, "--output", str(folder)])
     wait_for_step(process, folder, 5)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 0, said
     report = json.loads((folder / "training_report.json").read_text())
     assert report["stop_reason"] == "stopped_by_user"
+    assert report["steps"] < steps_done(whole)
     assert (folder / "checkpoints" / "last" / "optimizer.pt").exists()
     assert (folder / "lora" / "adapter_model.safetensors").exists()
+    assert lorasmith.train("", "", resume_from=folder).report.stop_reason == "completed"
+    assert weights(folder) == weights(whole)
+
+
+def test_a_run_that_is_running_cannot_be_resumed_beside_itself(tiny_llama, sums, tmp_path):
+    """TRN-6"""
+    process = endless(tiny_llama, sums, tmp_path / "out")
+    with pytest.raises(UsageProblem, match="is running already"):
+        lorasmith.train("", "", resume_from=tmp_path / "out")
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
 
 
 def test_when_its_parent_dies_a_worker_saves_and_ends(tiny_llama, sums, tmp_path):
     """TRN-6: nobody is left behind training for nobody."""
     folder = tmp_path / "orphan"
-    process = start(
-        ["train", str(tiny_llama), "--data", str(sums), "--epochs", "300", "--patience", "999", "--output", str(folder)]
-    )
-    wait_for_step(process, folder, 5)
+    process = endless(tiny_llama, sums, folder)
     (worker,) = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     process.communicate()

@@ -119,6 +119,8 @@ BAD = {
     "binary": (bytes(range(256)) * 40, ["binary file"]),
     "latin-1": (f'{GOOD}\n{{"instruction": "caf'.encode() + b'\xe9", "output": "x"}\n', ["UTF-8"]),
     "list that ends": (f"[{GOOD}, {GOOD[:-4]}".encode(), ["broken JSON in line 1"]),
+    "deeply nested": (b'[{"instruction": ' + b'{"a": ' * 100_000 + b"1", ["nested too deeply"]),
+    "deeply nested line": (b'{"instruction": ' + b'{"a": ' * 100_000 + b"1" + b"}" * 100_001, ["Line 1"]),
     "damaged gzip": (gzip.compress((GOOD + "\n").encode() * 5000)[:-200], ["damaged"]),
     "damaged parquet": (b"PAR1" + b"x" * 100, ["damaged"]),
     "image in a conversation": (b'{"messages": [{"role": "user", "content": [{"type": "image"}]}, {"role": "assistant", "content": "x"}]}\n', ["type 'image'"]),

@@ -19,7 +19,7 @@ import pyarrow as pa
 from lorasmith.data.examples import Example
 from lorasmith.data.load import Source
 from lorasmith.data.prepare import BATCH_ROWS, quantile
-from lorasmith.data.render import TokenRow, render_rows
+from lorasmith.data.render import TokenRow, render_rows, require_template
 from lorasmith.data.tokenizer import Tokenizer
 
 _NOT_WORDS = re.compile(r"[\W_]+")
@@ -119,6 +119,7 @@ def inspect(
             counts.add(example)
             _count_answers(found, example)
         if tokenizer:
+            require_template(batch, source.format.name, tokenizer)
             for row in render_rows(batch, tokenizer):
                 counts.lengths.append(len(row.ids))
                 found.num_supervised_tokens += row.num_supervised

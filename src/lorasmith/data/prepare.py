@@ -18,7 +18,7 @@ from lorasmith.core.errors import DataProblem
 from lorasmith.core.facts import DataFacts, Objective
 from lorasmith.data.examples import Example
 from lorasmith.data.load import Source
-from lorasmith.data.render import TokenRow, no_template, render_rows
+from lorasmith.data.render import TokenRow, render_rows, require_template
 from lorasmith.data.tokenizer import Tokenizer
 
 BATCH_ROWS = 512
@@ -88,8 +88,7 @@ def _batches(source: Source, tokenizer: Tokenizer, objective: Objective, learn_a
 
 def _rendered(batch: list[Example], tokenizer: Tokenizer, source: Source, learn_all: bool) -> list[TokenRow]:
     """The batch as token rows. Where a row cannot be rendered, that row is named, or left out if bad rows may be."""
-    if not tokenizer.template and any(not example.is_text and _needs_template(example, source) for example in batch):
-        raise no_template(tokenizer)
+    require_template(batch, source.format.name, tokenizer)
     try:
         return render_rows(batch, tokenizer, learn_all=learn_all)
     except DataProblem:
@@ -103,10 +102,6 @@ def _rendered(batch: list[Example], tokenizer: Tokenizer, source: Source, learn_
                     raise
                 source.bad_rows.add(example.line, problem.what)
         return rows
-
-
-def _needs_template(example: Example, source: Source) -> bool:
-    return source.format.name != "prompt-completion" or len(example.messages) != 2
 
 
 def _check(batch: list[Example], objective: Objective, source: Source) -> None:

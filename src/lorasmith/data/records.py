@@ -213,6 +213,8 @@ def _json(text: IO[str], path: Path) -> Iterator[Record]:
         if position < len(buffer):
             try:
                 row, end = _DECODER.raw_decode(buffer, position)
+            except RecursionError as error:
+                raise DataProblem(f"The row in line {line} of '{path.name}' is nested too deeply") from error
             except json.JSONDecodeError as error:
                 if at_end or len(buffer) - position > MAX_ROW_CHARS:
                     raise DataProblem(

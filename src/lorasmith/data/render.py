@@ -119,6 +119,16 @@ def no_template(tokenizer: Tokenizer) -> DataProblem:
     )
 
 
+def require_template(examples: Sequence[Example], format_name: str, tokenizer: Tokenizer) -> None:
+    """Raises DataProblem where conversations meet a tokenizer without a template; plain pairs and texts need none."""
+    if tokenizer.template:
+        return
+    for example in examples:
+        is_pair = format_name == "prompt-completion" and len(example.messages) == 2
+        if not example.is_text and not is_pair:
+            raise no_template(tokenizer)
+
+
 def render_rows(examples: Sequence[Example], tokenizer: Tokenizer, *, learn_all: bool = False) -> list[TokenRow]:
     """Examples as token rows. With `learn_all` every token but the first carries loss."""
     texts: list[str] = []

@@ -22,7 +22,7 @@ from lorasmith.plan import hardware
 from lorasmith.plan.choose import TrainPlan, choose
 from lorasmith.runners.local import Worker, require_training_libraries, run
 from lorasmith.training.report import TrainReport
-from lorasmith.training.spec import TrainSpec, WorkerSpec
+from lorasmith.training.spec import LOCK_FILE, TrainSpec, WorkerSpec
 
 _SPEC_FILE, _DATA_FILE, _EVENTS_FILE, _REPORT_FILE = "spec.json", "data.arrow", "events.jsonl", "training_report.json"
 # Kinds of problems that mean "not like this", against those of a run that broke and whose logs are wanted.
@@ -136,7 +136,7 @@ def _leave_nothing(folder: Path, existed: bool) -> None:
     """A training that was refused before its first checkpoint leaves no trace."""
     if (folder / "checkpoints" / "last").exists():
         return
-    for name in (_DATA_FILE, _SPEC_FILE, _EVENTS_FILE):
+    for name in (_DATA_FILE, _SPEC_FILE, _EVENTS_FILE, LOCK_FILE):
         (folder / name).unlink(missing_ok=True)
     for name in ("logs", "checkpoints"):
         shutil.rmtree(folder / name, ignore_errors=True)
@@ -147,6 +147,8 @@ def _leave_nothing(folder: Path, existed: bool) -> None:
 def _run_training(spec: WorkerSpec, on_event: Listener) -> TrainResult:
     folder = spec.run_folder
     (folder / "logs").mkdir(exist_ok=True)
+    with paths.only_one(folder / LOCK_FILE):
+        pass  # another worker's events would be mixed with ours; the worker takes the lock itself in a moment
     paths.write_text(folder / _SPEC_FILE, spec.model_dump_json(indent=2) + "\n")
     worker = Worker("train", folder / _SPEC_FILE, folder / _EVENTS_FILE, folder / "logs" / "worker.log")
     values = run(worker, on_event)
@@ -166,12 +168,21 @@ def _resume(
         )
     folder = _run_to_resume(str(model), str(data), resume_from)
     spec = WorkerSpec.model_validate_json((folder / _SPEC_FILE).read_text(encoding="utf-8"))
-    if (folder / _REPORT_FILE).exists():
+    if is_finished(folder):
         return TrainResult(folder, TrainReport(**json.loads((folder / _REPORT_FILE).read_text(encoding="utf-8"))))
     chosen = Path(resume_from).absolute() if resume_from and Path(resume_from).name.startswith("checkpoint-") else None
     spec = spec.model_copy(update={"run_folder": folder, "resume_from": chosen or _last_checkpoint(folder)})
     on_plan(know_model(spec.spec.model), DataFacts(**spec.data_facts), spec.plan, folder)
     return _run_training(spec, on_event)
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether the run in `folder` has come to its own end; one that was stopped from outside can go on."""
+    try:
+        report = json.loads((folder / _REPORT_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return False
+    return report["stop_reason"] not in ("stopped_by_user", "time_limit")
 
 
 def _last_checkpoint(folder: Path) -> Path | None:
@@ -188,8 +199,7 @@ def _run_to_resume(model: str, data: str, resume_from: str | Path | None) -> Pat
         raise NotFoundProblem(f"There is no training in '{resume_from}'", fix="Name the folder that --output made.")
     for path in sorted(settings.load().adapters_dir.glob(f"*/{_SPEC_FILE}"), key=lambda path: -path.stat().st_mtime):
         spec = json.loads(path.read_text(encoding="utf-8"))["spec"]
-        unfinished = not (path.parent / _REPORT_FILE).exists()
-        if unfinished and spec["model"] == model and spec["data"] == data:
+        if not is_finished(path.parent) and spec["model"] == model and spec["data"] == data:
             return path.parent
     raise NotFoundProblem(
         f"There is no unfinished training of '{model}' on '{data}'", fix="Name its folder with --resume-from."

@@ -13,6 +13,9 @@ from lorasmith.core.registry import nearest
 from lorasmith.plan.choose import TrainPlan
 
 
+LOCK_FILE = ".lock"  # held in a run's folder by the worker that trains there
+
+
 class TrainSpec(BaseModel):
     """A training as asked for. Whatever is None is chosen by `plan.choose`."""
 

@@ -21,7 +21,7 @@ from lorasmith.data.tokenizer import Tokenizer, load_tokenizer
 from lorasmith.families import FAMILIES
 from lorasmith.trackers import TRACKERS
 from lorasmith.training import autolearn, report
-from lorasmith.training.spec import WorkerSpec
+from lorasmith.training.spec import LOCK_FILE, WorkerSpec
 from lorasmith.workers import lora
 from lorasmith.workers.generate import answer_rows
 from lorasmith.workers.measure import RowLoss, row_losses
@@ -66,7 +66,7 @@ class Course(TrainerCallback):
             "losses_since": self.losses_since,
             "tokens": self.tokens,
             "supervised": self.supervised,
-            "seconds": self._elapsed(),
+            "seconds": self.elapsed(),
             "train_seconds": self.train_seconds,
         }
 
@@ -77,7 +77,7 @@ class Course(TrainerCallback):
         self.tokens, self.supervised = state["tokens"], state["supervised"]
         self.seconds_before, self.train_seconds = state["seconds"], state["train_seconds"]
 
-    def _elapsed(self) -> float:
+    def elapsed(self) -> float:
         return self.seconds_before + time.monotonic() - self.started
 
     # Trainer's hooks.
@@ -127,7 +127,7 @@ class Course(TrainerCallback):
         self.last_told = time.monotonic()
         rate = step / self.train_seconds if self.train_seconds else None
         loss = f"loss {self.losses_since[-1]:.3f}" if self.losses_since else ""
-        left = (self.plan.steps - step) * self._elapsed() / step if step else None
+        left = (self.plan.steps - step) * self.elapsed() / step if step else None
         self.events.send(
             Progress(stage="train", done=step, total=self.plan.steps, rate=rate, seconds_left=left, note=loss)
         )
@@ -140,7 +140,7 @@ class Course(TrainerCallback):
             "tokens_per_second": facts["tokens"] / seconds,
             "supervised_tokens_per_second": facts["supervised"] / seconds,
             "memory_bytes": float(report.peak_memory_bytes(self.plan.device)),
-            "seconds_left": (self.plan.steps - step) * self._elapsed() / step,
+            "seconds_left": (self.plan.steps - step) * self.elapsed() / step,
         }
         self._log(step, values)
 
@@ -193,7 +193,7 @@ class Course(TrainerCallback):
         if self.asked_to_stop or abandoned:
             self.stop_reason = "stopped_by_user"
             control.should_training_stop = True
-        elif limit is not None and self._elapsed() > 60 * limit:
+        elif limit is not None and self.elapsed() > 60 * limit:
             self.stop_reason = "time_limit"
             control.should_training_stop = True
 
@@ -207,6 +207,11 @@ def validation_losses(model: Any, rows: Rows, spec: WorkerSpec) -> list[RowLoss]
 def train(text: str, events: Writer) -> dict[str, Any]:
     """The whole of a training, as `WorkerSpec` says."""
     spec = WorkerSpec.model_validate_json(text)
+    with paths.only_one(spec.run_folder / LOCK_FILE):
+        return _train(spec, events)
+
+
+def _train(spec: WorkerSpec, events: Writer) -> dict[str, Any]:
     plan, run = spec.plan, spec.run_folder
     facts = DataFacts(**spec.data_facts)
     transformers.set_seed(spec.spec.seed)
@@ -276,7 +281,7 @@ def _finish(spec: WorkerSpec, facts: DataFacts, course: Course, model: Any, toke
     outcome = report.Outcome(
         stop_reason=course.stop_reason,
         steps_done=course.trainer.state.global_step,
-        seconds=course._elapsed(),
+        seconds=course.elapsed(),
         train_seconds=course.train_seconds,
         tokens=course.tokens,
         supervised_tokens=course.supervised,
