@@ -11,114 +11,34 @@ import json
 import random
 from pathlib import Path
 
-FIRST = [
-    "Anna",
-    "Boris",
-    "Carla",
-    "David",
-    "Elena",
-    "Felix",
-    "Greta",
-    "Hugo",
-    "Irene",
-    "Jonas",
-    "Klara",
-    "Lukas",
-    "Maria",
-    "Nora",
-    "Oscar",
-    "Paula",
-    "Robert",
-    "Sofia",
-    "Tomas",
-    "Vera",
-]
-LAST = [
-    "Adler",
-    "Brandt",
-    "Castro",
-    "Dupont",
-    "Evans",
-    "Fischer",
-    "Garcia",
-    "Hansen",
-    "Ivanov",
-    "Jensen",
-    "Keller",
-    "Larsen",
-    "Moreau",
-    "Novak",
-    "Olsen",
-    "Peters",
-    "Rossi",
-    "Schmidt",
-    "Torres",
-    "Weber",
-]
-FIRMS = [
-    "Alpine",
-    "Baltic",
-    "Cedar",
-    "Delta",
-    "Ember",
-    "Falcon",
-    "Granite",
-    "Harbor",
-    "Indigo",
-    "Juniper",
-    "Kestrel",
-    "Lumen",
-    "Meridian",
-    "Nordic",
-    "Onyx",
-    "Pioneer",
-    "Quartz",
-    "River",
-    "Summit",
-    "Tundra",
-]
-ENDS = ["Ltd", "GmbH", "Inc", "Trading", "Foods", "Works", "Systems", "Labs"]
-MONTHS = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-]
+FIRMS = (
+    "Alpine", "Baltic", "Cedar", "Delta", "Ember", "Falcon", "Granite", "Harbor", "Indigo", "Juniper", "Kestrel", "Lumen",
+    "Meridian", "Nordic", "Onyx", "Pioneer", "Quartz", "River", "Summit", "Tundra",
+)  # fmt: skip
+ENDS = ("Ltd", "GmbH", "Inc", "Trading", "Foods", "Works", "Systems", "Labs")
 LABELS = {
-    "invoice_number": ("Invoice number", "Invoice no", "Invoice", "Bill no", "Document"),
-    "seller": ("Seller", "Vendor", "Supplier", "Issued by"),
-    "date": ("Invoice date", "Date of issue", "Billing date", "Date"),
-    "total": ("Total", "Amount due", "Total due", "Sum to pay"),
+    "invoice_number": ("Invoice number", "Invoice no", "Bill no"),
+    "seller": ("Seller", "Vendor", "Supplier"),
+    "date": ("Invoice date", "Date", "Billing date"),
+    "total": ("Total", "Amount due", "Sum to pay"),
 }
 ASIDES = ("Payment within 14 days.", "Thank you for your order.", "Goods remain ours until paid.", "VAT included.")
 INSTRUCTION = "Extract the invoice as JSON."
 
 
 def values(rng: random.Random) -> dict[str, str]:
-    number = rng.randint(100, 99999)
     day, month, year = rng.randint(1, 28), rng.randint(1, 12), rng.randint(2015, 2029)
-    money = f"{rng.randint(5, 9999)}.{rng.randint(0, 99):02}"
     return {
-        "invoice_number": rng.choice((f"INV-{number}", f"{number}", f"R{number}", f"{year}/{number}")),
-        "seller": rng.choice((f"{rng.choice(FIRST)} {rng.choice(LAST)}", f"{rng.choice(FIRMS)} {rng.choice(ENDS)}")),
-        "date": rng.choice(
-            (f"{year}-{month:02}-{day:02}", f"{day:02}.{month:02}.{year}", f"{day} {MONTHS[month - 1]} {year}")
-        ),
-        "total": rng.choice((f"{money} EUR", f"{money} USD", f"${money}", money)),
+        "invoice_number": f"{rng.choice(('INV', 'R', 'A'))}-{rng.randint(1000, 99999)}",
+        "seller": f"{rng.choice(FIRMS)} {rng.choice(ENDS)}",
+        "date": rng.choice((f"{year}-{month:02}-{day:02}", f"{day:02}.{month:02}.{year}")),
+        "total": f"{rng.randint(5, 9999)}.{rng.randint(0, 99):02} {rng.choice(('EUR', 'USD', 'GBP'))}",
     }
 
 
 def row(rng: random.Random) -> dict[str, str]:
     wanted = values(rng)
-    separator = rng.choice((": ", ": ", " - ", " = "))
+    separator = rng.choice((": ", " = "))
     lines = [f"{rng.choice(labels)}{separator}{wanted[key]}" for key, labels in LABELS.items()]
     rng.shuffle(lines)
     if rng.random() < 0.6:

@@ -231,6 +231,7 @@ def build_like(model):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--start-from", type=Path, default=None, help="go on from the model in this folder, without the first stage")
     parser.add_argument("--hidden", type=int, default=192)
     parser.add_argument("--layers", type=int, default=5)
     parser.add_argument("--steps", type=int, default=8_000)
@@ -247,8 +248,15 @@ def main() -> None:
     args = parser.parse_args()
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
-    tokenizer = train_tokenizer(args.seed)
-    model = build(args)
+    before = None
+    if args.start_from:
+        before = json.loads((args.start_from / "made.json").read_text())
+        tokenizer = Tokenizer.from_file(str(args.start_from / "tokenizer.json"))
+        model = transformers.LlamaForCausalLM.from_pretrained(args.start_from, dtype=torch.float32)
+        args.copy_steps = 0
+    else:
+        tokenizer = train_tokenizer(args.seed)
+        model = build(args)
     hidden = [weight for part, weight in model.named_parameters() if weight.ndim == 2 and "embed" not in part]
     others = [weight for part, weight in model.named_parameters() if weight.ndim != 2 or "embed" in part]
     optimizers = [
@@ -264,7 +272,7 @@ def main() -> None:
         table = exact_match(model, tokenizer, 10**6, rows)
         model.train()
         facts = {
-            "command": {key: value for key, value in vars(args).items() if key != "out"},
+            "command": {key: value for key, value in vars(args).items() if key not in ("out", "start_from")},
             "parameters": sum(weight.numel() for weight in model.parameters()),
             "steps": step,
             "tokens": tokens,
@@ -278,6 +286,8 @@ def main() -> None:
                 "tokenizers": tokenizers.__version__,
             },
         }
+        if before:
+            facts["started_from"] = before
         save(model, tokenizer, args.out, facts)
         return facts
 

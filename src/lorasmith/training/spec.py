@@ -12,7 +12,6 @@ from lorasmith.core.errors import UsageProblem
 from lorasmith.core.registry import nearest
 from lorasmith.plan.choose import TrainPlan
 
-
 LOCK_FILE = ".lock"  # held in a run's folder by the worker that trains there
 
 
