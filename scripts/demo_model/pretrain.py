@@ -231,7 +231,9 @@ def build_like(model):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--start-from", type=Path, default=None, help="go on from the model in this folder, without the first stage")
+    parser.add_argument(
+        "--start-from", type=Path, default=None, help="go on from the model in this folder, without the first stage"
+    )
     parser.add_argument("--hidden", type=int, default=192)
     parser.add_argument("--layers", type=int, default=5)
     parser.add_argument("--steps", type=int, default=8_000)
