@@ -17,10 +17,11 @@ import time
 from pathlib import Path
 
 _CHILD = """
-import resource, sys
+import sys
 from lorasmith.cli.app import cli
+from lorasmith.plan.hardware import peak_resident_bytes
 try: cli.main(sys.argv[1:], standalone_mode=False)
-finally: print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, file=sys.stderr)
+finally: print("peak", peak_resident_bytes(), file=sys.stderr)
 """
 
 

@@ -114,6 +114,7 @@ def test_max_length_precision_schedule_and_dropout():
     plan = choose({}, model(), data(), machine())
     assert (plan.max_length, plan.precision, plan.schedule, plan.dropout) == (512, "float32", "cosine", 0.0)
     assert plan.warmup_steps == round(0.05 * plan.steps)
+    assert choose({}, model(has_experts=True), data(800), machine(ram_free_bytes=10**12)).dropout == 0.0
     small = choose({"max_steps": 40}, model(max_positions=256), data(800), machine(cpu_has_bf16=True))
     assert (small.max_length, small.precision, small.schedule, small.dropout) == (256, "bfloat16", "linear", 0.05)
     assert small.steps == 40

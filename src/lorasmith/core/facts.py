@@ -33,6 +33,8 @@ class ModelFacts(BaseModel):
     linear_shapes: list[tuple[int, int]]
     """(out, in) of every linear layer that LoRA would adapt."""
     stored_dtype: str
+    has_experts: bool = False
+    """Whether it is a mixture of experts."""
 
 
 class DataFacts(BaseModel):

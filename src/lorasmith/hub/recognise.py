@@ -106,6 +106,7 @@ def recognise(folder: Path, *, model_id: str = "", revision: str = "") -> ModelF
         max_positions=_get(config, "max_position_embeddings", "n_positions", default=2048),
         num_parameters=sum(counts.values()),
         weight_bytes=sum(counts[name] * _ITEM_BYTES.get(tensor["dtype"], 4) for name, tensor in tensors.items()),
+        has_experts=any(".experts." in name for name in shapes),
         linear_shapes=family.linear_shapes(shapes),
         stored_dtype=_DTYPES.get(largest["dtype"], str(largest["dtype"]).lower()),
     )

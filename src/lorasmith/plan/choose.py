@@ -87,7 +87,7 @@ def choose(given: Mapping[str, Any], model: ModelFacts, data: DataFacts, hardwar
     alpha = pick.take(
         "alpha", Chosen(32.0, "fixed: scaled by alpha/r, the best rate hardly depends on r"), option="lora_alpha"
     )
-    dropout = pick.take("dropout", _dropout(data), option="lora_dropout")
+    dropout = pick.take("dropout", _dropout(model, data), option="lora_dropout")
     max_length = pick.take("max_length", _max_length(model, data))
     micro, accumulation = _batch(pick, model, data, hardware, rank, max_length, precision, device)
     effective = micro * accumulation
@@ -152,7 +152,9 @@ def _rank(model: ModelFacts, data: DataFacts) -> Chosen:
     return Chosen(raised, reason)
 
 
-def _dropout(data: DataFacts) -> Chosen:
+def _dropout(model: ModelFacts, data: DataFacts) -> Chosen:
+    if model.has_experts:
+        return Chosen(0.0, "experts are fused into one parameter, and PEFT adapts those without dropout only")
     if data.num_train > 2000:
         return Chosen(0.0, f"{data.num_train:,} rows: more than 2,000 need none")
     return Chosen(0.05, f"{data.num_train:,} rows: few enough to be learnt by heart")

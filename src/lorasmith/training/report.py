@@ -5,8 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import platform
-import resource
-import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -101,8 +99,7 @@ def peak_memory_bytes(device: str) -> int:
         import torch
 
         return int(torch.cuda.max_memory_allocated())
-    kilo = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * kilo
+    return hardware.peak_resident_bytes()
 
 
 def write(spec: WorkerSpec, facts: DataFacts, outcome: Outcome) -> dict[str, Any]:
