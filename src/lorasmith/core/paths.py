@@ -54,8 +54,9 @@ def make_folder(folder: Path) -> Path:
     return folder
 
 
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def _flush(path: Path) -> None:
+    """Have the system write a file or a folder's entries to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -70,7 +71,7 @@ def write_text(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
-    _flush_folder(path.parent)
+    _flush(path.parent)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -101,13 +102,9 @@ def write_folder(folder: Path, fill: Callable[[Path], None]) -> None:
     fill(partial)
     for file in partial.rglob("*"):
         if file.is_file():
-            descriptor = os.open(file, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            _flush(file)
     if folder.exists():
         folder.rename(old)
     partial.rename(folder)
-    _flush_folder(folder.parent)
+    _flush(folder.parent)
     shutil.rmtree(old, ignore_errors=True)

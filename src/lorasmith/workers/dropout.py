@@ -1,5 +1,5 @@
 """Dropout that draws only the elements to be dropped: on a CPU, one random number for each element costs more than the
-adapter it protects (figures in docs/benchmarks/training-loop.md)."""
+adapter it protects (figures in docs/lab-log.md)."""
 
 from __future__ import annotations
 

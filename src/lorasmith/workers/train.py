@@ -156,7 +156,7 @@ class Course(TrainerCallback):
             autolearn.Evaluation(
                 number=len(self.history) + 1,
                 step=step,
-                train_loss=sum(self.losses_since) / max(1, len(self.losses_since)),
+                train_loss=_mean(self.losses_since),
                 val_loss=sum(loss.nll for loss in losses) / tokens,
                 token_accuracy=sum(loss.correct for loss in losses) / tokens,
                 exact_match=sum(loss.exact for loss in losses) / len(losses),
