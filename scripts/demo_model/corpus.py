@@ -216,6 +216,83 @@ KINDS: dict[str, dict[str, tuple[tuple[str, ...], Callable[[random.Random], str]
         "starts": (("Starts", "First day", "Begin"), date),
         "hall": (("Hall", "Location", "Where"), lambda rng: digits(rng, 2, 3)),
     },
+    "pet": {
+        "pet": (("Pet", "Animal", "Answers to"), word),
+        "breed": (("Breed", "Race", "Sort"), phrase),
+        "hatched": (("Hatched", "Whelped", "First seen"), date),
+        "human": (("Human", "Lives with", "Fed by"), name),
+    },
+    "concert": {
+        "band": (("Band", "Artist", "On stage"), company),
+        "evening": (("Evening", "Concert day", "Plays on"), date),
+        "doors": (("Doors", "Doors open", "Admission"), clock),
+        "price": (("Price", "Entrance", "Costs"), amount),
+        "row": (("Row", "Block", "Stand"), lambda rng: digits(rng, 1, 2)),
+    },
+    "lease": {
+        "tenant": (("Tenant", "Renter", "Let to"), name),
+        "landlord": (("Landlord", "Lessor", "Let by"), company),
+        "rent": (("Rent", "Monthly rent", "A month"), amount),
+        "from": (("From", "Moved in", "Lease begins"), date),
+        "flat": (("Flat", "Unit", "Apartment"), code),
+    },
+    "sample": {
+        "sample": (("Sample", "Probe", "Vial"), code),
+        "taken": (("Taken", "Drawn on", "Collected"), date),
+        "laboratory": (("Laboratory", "Analysed by", "Tested at"), company),
+        "value": (("Value", "Measured", "Concentration"), measure),
+    },
+    "repair": {
+        "machine": (("Machine", "Unit no", "Serial"), code),
+        "fault": (("Fault", "Trouble", "Complaint"), phrase),
+        "workshop": (("Workshop", "Mended by", "Garage"), company),
+        "ready": (("Ready", "Done on", "Collect from"), date),
+        "charge": (("Charge", "Labour", "Estimate"), amount),
+    },
+    "job": {
+        "position": (("Position", "Role", "Vacancy"), phrase),
+        "employer": (("Employer", "Firm", "Hired by"), company),
+        "salary": (("Salary", "Pay", "Wage"), amount),
+        "apply_by": (("Apply by", "Deadline", "Closes"), date),
+        "contact": (("Contact", "Answer to", "Reach us"), email),
+    },
+    "match": {
+        "home": (("Home", "Hosts", "Home side"), company),
+        "away": (("Away", "Guests", "Visitors"), company),
+        "kickoff": (("Kickoff", "Starts at", "Whistle"), clock),
+        "played": (("Played", "Match day", "Fixture"), date),
+    },
+    "donation": {
+        "donor": (("Donor", "Given by", "Friend"), name),
+        "gift": (("Gift", "Donated", "Contribution"), amount),
+        "given": (("Given", "Received on", "Arrived"), date),
+        "receipt": (("Receipt", "Voucher", "Slip"), code),
+    },
+    "policy": {
+        "policy": (("Policy", "Contract", "Cover note"), code),
+        "insured": (("Insured", "Covered", "Policy holder"), name),
+        "insurer": (("Insurer", "Company", "Underwriter"), company),
+        "premium": (("Premium", "Yearly premium", "Instalment"), amount),
+        "expires": (("Expires", "Valid until", "Runs out"), date),
+    },
+    "hike": {
+        "route": (("Route", "Trail", "Path"), phrase),
+        "length": (("Length", "Distance", "Long"), measure),
+        "guide": (("Guide", "Led by", "Leader"), name),
+        "meet": (("Meet", "Meeting time", "Gather"), clock),
+        "walked": (("Walked", "Hike day", "Set for"), date),
+    },
+}
+
+# What a value looks like, whatever it is called: name → (words for it, maker of values). No two look alike.
+SHAPES: dict[str, tuple[tuple[str, ...], Callable[[random.Random], str]]] = {
+    "day": (("day", "when"), date),
+    "money": (("money", "sum"), amount),
+    "code": (("code", "sign"), code),
+    "address": (("address", "mail"), email),
+    "time": (("time", "hour"), clock),
+    "quantity": (("quantity", "measure"), measure),
+    "firm": (("firm", "company"), lambda rng: f"{word(rng).capitalize()} {rng.choice(COMPANY_ENDS)}"),
 }
 
 
@@ -335,6 +412,18 @@ def json_of_kind(rng: random.Random) -> Row:
     return ask(rng, wish.format(kind), text), answer
 
 
+def json_by_shape(rng: random.Random) -> Row:
+    """Values to be told by what they look like: the labels are random and say nothing."""
+    shapes = rng.sample(list(SHAPES), rng.randint(2, 5))
+    labels = [field.label for field in free_fields(rng, len(shapes), len(shapes))]
+    fields = [Field(shape, label, SHAPES[shape][1](rng)) for shape, label in zip(shapes, labels, strict=True)]
+    text = document(rng, fields)
+    chosen = rng.sample(fields, rng.randint(1, len(fields)))
+    keys = [rng.choice(SHAPES[field.key][0]) for field in chosen]
+    answer = as_json([(key, field.value) for key, field in zip(keys, chosen, strict=True)])
+    return ask(rng, f"Find {', '.join(keys)} and answer with JSON.", text), answer
+
+
 def lines_of_json(rng: random.Random) -> Row:
     fields = free_fields(rng, 2, 5)
     text = as_json([(field.label, field.value) for field in fields])
@@ -375,14 +464,14 @@ def replace_value(rng: random.Random) -> Row:
 # How often each task comes, by stage of the training: first what forms copying, then the mixture.
 COPYING: dict[Callable[[random.Random], Row], int] = {
     copy_string: 6,
-    copy_letters: 3,
+    copy_letters: 2,
     copy_lines: 2,
-    one_field: 2,
+    one_field: 4,
     json_of_all: 1,
 }
 MIXTURE: dict[Callable[[random.Random], Row], int] = {
-    copy_string: 2, copy_letters: 1, copy_lines: 1, one_field: 4, label_of: 1, several_fields: 2, json_by_label: 4, json_by_alias: 4,
-    json_of_all: 2, json_of_kind: 5, lines_of_json: 1, list_labels: 1, count_lines: 1, rewrite: 1, replace_value: 1,
+    copy_string: 2, copy_letters: 1, copy_lines: 1, one_field: 6, label_of: 1, several_fields: 2, json_by_label: 6, json_by_alias: 2,
+    json_by_shape: 3, json_of_all: 1, json_of_kind: 8, lines_of_json: 1, list_labels: 1, count_lines: 1, rewrite: 1, replace_value: 1,
 }  # fmt: skip
 
 

@@ -228,97 +228,103 @@ def build_like(model):
     return copy
 
 
-def main() -> None:
+def rate(step: int, steps: int, decay_from: float) -> float:
+    """Share of the peak rate: 100 steps of warm-up, level until `decay_from`, then straight down to 0 at `steps`."""
+    return min(1.0, (step + 1) / 100, (steps - step) / (steps * (1 - decay_from)))
+
+
+def optimizers_of(model, muon_lr: float, adam_lr: float) -> list[torch.optim.Optimizer]:
+    """Muon for the hidden matrices, AdamW for embeddings and norms; each group keeps its `peak` rate."""
+    hidden = [weight for part, weight in model.named_parameters() if weight.ndim == 2 and "embed" not in part]
+    others = [weight for part, weight in model.named_parameters() if weight.ndim != 2 or "embed" in part]
+    optimizers = [
+        torch.optim.AdamW(others, lr=adam_lr, betas=(0.9, 0.95), weight_decay=0.0),
+        Muon(hidden, lr=muon_lr),
+    ]
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["peak"] = group["lr"]
+    return optimizers
+
+
+def train_step(model, optimizers: list[torch.optim.Optimizer], share: float, ids, labels) -> float:
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group["peak"] * share
+    loss = loss_of(model, ids, labels)
+    loss.backward()
+    for optimizer in optimizers:
+        torch.nn.utils.clip_grad_norm_([weight for group in optimizer.param_groups for weight in group["params"]], 1.0)
+        optimizer.step()
+    model.zero_grad(set_to_none=True)
+    return loss.item()
+
+
+def stream(tokenizer: Tokenizer, args) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """`args.steps` batches: `args.copy_steps` of copying in short rows, then the mixture."""
+    copying = batches(samples(tokenizer, args.seed + 1, corpus.COPYING), args.batch_tokens, longest=160)
+    mixture = batches(samples(tokenizer, args.seed + 2, corpus.MIXTURE), args.batch_tokens, longest=320)
+    yield from itertools.islice(copying, args.copy_steps)
+    yield from itertools.islice(mixture, args.steps - args.copy_steps)
+
+
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument(
-        "--start-from", type=Path, default=None, help="go on from the model in this folder, without the first stage"
-    )
-    parser.add_argument("--hidden", type=int, default=192)
+    parser.add_argument("--hidden", type=int, default=128)
     parser.add_argument("--layers", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=8_000)
+    parser.add_argument("--steps", type=int, default=14_000)
     parser.add_argument("--copy-steps", type=int, default=800, help="steps of the first stage, copying only")
     parser.add_argument(
-        "--decay-from", type=float, default=0.7, help="share of the steps after which the rate falls to 0"
+        "--decay-from", type=float, default=0.25, help="share of the steps after which the rate falls to 0"
     )
     parser.add_argument("--batch-tokens", type=int, default=2048)
     parser.add_argument("--muon-lr", type=float, default=5e-3)
     parser.add_argument("--adam-lr", type=float, default=3e-3)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--eval-every", type=int, default=500)
-    args = parser.parse_args()
+    parser.add_argument("--eval-every", type=int, default=2_000)
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse()
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
-    before = None
-    if args.start_from:
-        before = json.loads((args.start_from / "made.json").read_text())
-        tokenizer = Tokenizer.from_file(str(args.start_from / "tokenizer.json"))
-        model = transformers.LlamaForCausalLM.from_pretrained(args.start_from, dtype=torch.float32)
-        args.copy_steps = 0
-    else:
-        tokenizer = train_tokenizer(args.seed)
-        model = build(args)
-    hidden = [weight for part, weight in model.named_parameters() if weight.ndim == 2 and "embed" not in part]
-    others = [weight for part, weight in model.named_parameters() if weight.ndim != 2 or "embed" in part]
-    optimizers = [
-        torch.optim.AdamW(others, lr=args.adam_lr, betas=(0.9, 0.95), weight_decay=0.0),
-        Muon(hidden, lr=args.muon_lr),
-    ]
-    peaks = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]
-    print(f"{sum(weight.numel() for weight in model.parameters()) / 1e6:.2f}M parameters", flush=True)
-
-    def report(rows: int) -> dict:
-        """Measure on unseen rows, write the folder."""
-        model.eval()
-        table = exact_match(model, tokenizer, 10**6, rows)
-        model.train()
-        facts = {
-            "command": {key: value for key, value in vars(args).items() if key not in ("out", "start_from")},
-            "parameters": sum(weight.numel() for weight in model.parameters()),
-            "steps": step,
-            "tokens": tokens,
-            "seconds": round(time.time() - started),
-            "loss": round(running, 4),
-            "exact_match_on_its_own_tasks": {task: round(value, 3) for task, value in table.items()},
-            "versions": {
-                "python": platform.python_version(),
-                "torch": torch.__version__,
-                "transformers": transformers.__version__,
-                "tokenizers": tokenizers.__version__,
-            },
-        }
-        if before:
-            facts["started_from"] = before
-        save(model, tokenizer, args.out, facts)
-        return facts
-
-    stages = [(corpus.COPYING, args.copy_steps, 160), (corpus.MIXTURE, args.steps, 320)]
-    step, tokens, started = 0, 0, time.time()
-    running = 0.0
-    for number, (mixture, until, longest) in enumerate(stages):
-        for ids, labels in batches(samples(tokenizer, args.seed + 1 + number, mixture), args.batch_tokens, longest):
-            if step >= until:
-                break
-            warm = min(1.0, (step + 1) / 100)
-            fall = min(1.0, (args.steps - step) / (args.steps * (1 - args.decay_from)))
-            for group, peak in zip(
-                (group for optimizer in optimizers for group in optimizer.param_groups), peaks, strict=True
-            ):
-                group["lr"] = peak * warm * fall
-            loss = loss_of(model, ids, labels)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(others, 1.0)
-            for optimizer in optimizers:
-                optimizer.step()
-            model.zero_grad(set_to_none=True)
-            step, tokens = step + 1, tokens + ids.numel()
-            running = 0.95 * running + 0.05 * loss.item() if step > 1 else loss.item()
-            if step % 50 == 0:
-                print(f"{step:6} {time.time() - started:7.0f}s {tokens / 1e6:7.2f}M loss {running:.4f}", flush=True)
-            if step % args.eval_every == 0:
-                print(report(200)["exact_match_on_its_own_tasks"], flush=True)
-    print(json.dumps(report(1000), indent=2), flush=True)
+    tokenizer = train_tokenizer(args.seed)
+    model = build(args)
+    optimizers = optimizers_of(model, args.muon_lr, args.adam_lr)
+    facts = {
+        "command": {key: value for key, value in vars(args).items() if key != "out"},
+        "parameters": sum(weight.numel() for weight in model.parameters()),
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+            "tokenizers": tokenizers.__version__,
+        },
+    }
+    print(f"{facts['parameters'] / 1e6:.2f}M parameters", flush=True)
+    tokens, running, started = 0, math.nan, time.time()
+    for step, (ids, labels) in enumerate(stream(tokenizer, args)):
+        loss = train_step(model, optimizers, rate(step, args.steps, args.decay_from), ids, labels)
+        running = loss if math.isnan(running) else 0.95 * running + 0.05 * loss
+        tokens, done = tokens + ids.numel(), step + 1
+        if done % 50 == 0:
+            print(f"{done:6} {time.time() - started:7.0f}s {tokens / 1e6:7.2f}M loss {running:.4f}", flush=True)
+        if done % args.eval_every == 0 or done == args.steps:
+            model.eval()
+            table = exact_match(model, tokenizer, 10**6, 1000 if done == args.steps else 200)
+            model.train()
+            facts |= {
+                "steps": done,
+                "tokens": tokens,
+                "seconds": round(time.time() - started),
+                "loss": round(running, 4),
+            }
+            facts["exact_match_on_its_own_tasks"] = {task: round(value, 3) for task, value in table.items()}
+            save(model, tokenizer, args.out, facts)
+            print(facts["exact_match_on_its_own_tasks"], flush=True)
 
 
 if __name__ == "__main__":

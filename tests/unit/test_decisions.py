@@ -221,3 +221,20 @@ def test_rows_of_like_length_come_together():
     lengths = [n * 7919 % 500 + 1 for n in range(2000)]
     padded = sum(max(lengths[row] for row in rows) * len(rows) for rows in step_batches(lengths, 16, 125, seed=0))
     assert padded < 1.12 * sum(lengths)
+
+
+def test_a_busy_machine_is_told_from_an_idle_one():
+    """TRN-2: a worker's idle threads give way only where somebody else wants the cores."""
+    import os
+    import subprocess
+    import sys
+
+    from lorasmith.plan.hardware import is_busy
+
+    burners = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
+    try:
+        assert is_busy()
+    finally:
+        for burner in burners:
+            burner.kill()
+            burner.wait()

@@ -14,6 +14,8 @@ from typing import Any
 import psutil
 from pydantic import BaseModel, ConfigDict
 
+_BUSY_PERCENT = 35.0  # one busy core of two is 50
+
 
 class HardwareFacts(BaseModel):
     """The machine, within the limits of this process's container. Memory in bytes."""
@@ -114,6 +116,11 @@ def observe() -> HardwareFacts:
         gpu_free_bytes=gpu_free,
         gpu_capability=capability,
     )
+
+
+def is_busy() -> bool:
+    """Whether other processes keep this machine's cores at work right now; looks for a fifth of a second."""
+    return psutil.cpu_percent(interval=0.2) > _BUSY_PERCENT
 
 
 def where_to_run(device: str = "auto") -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from lorasmith.core.errors import DoesNotFitProblem, LorasmithError
 from lorasmith.core.events import Failure, Result, Writer
+from lorasmith.plan.hardware import is_busy
 
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
@@ -24,8 +25,10 @@ def quiet_libraries() -> None:
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    # Idle threads that spin would starve whatever else runs on the machine, another worker most of all (docs/lab-log.md).
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Idle threads that spin are a third quicker on small models, and starve other processes where there are any: two
+    # trainings at once would take eight times as long (docs/lab-log.md).
+    if is_busy():
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     warnings.filterwarnings("ignore")
 
 
