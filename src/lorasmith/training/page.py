@@ -148,11 +148,12 @@ def _samples(report: TrainReport) -> str:
     for sample in report.samples:
         right = sample["after"].strip() == sample["wanted"].strip()
         verdict = '<span class="ok">✓ as wanted</span>' if right else "differs from what was wanted"
+        wanted = f'<div><span class="tag">wanted</span><pre>{escape(sample["wanted"])}</pre></div>'
         blocks.append(
             f"<pre>{escape(sample['prompt'])}</pre>"
             f'<div class="pair"><div><span class="tag">before</span><pre>{escape(sample["before"])}</pre></div>'
             f'<div><span class="tag">after · {verdict}</span><pre>{escape(sample["after"])}</pre></div>'
-            f'<div><span class="tag">wanted</span><pre>{escape(sample["wanted"])}</pre></div></div>'
+            f"{'' if right else wanted}</div>"
         )
     return _card(
         "Held-out rows, before and after",
