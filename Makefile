@@ -35,6 +35,8 @@ e2e: setup
 bench: setup
 	$(BIN)/python benchmarks/training_loop.py
 	$(BIN)/python benchmarks/inspect_memory.py
+	$(BIN)/python benchmarks/memory.py --quick
+	$(BIN)/python benchmarks/check.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache dist

@@ -75,7 +75,7 @@ class Steps(transformers.TrainerCallback):
 def measure(facts: ModelFacts, rows: Rows, plan: TrainPlan, folder: Path) -> tuple[float, float, float]:
     transformers.set_seed(0)
     model = lora.apply_lora(
-        FAMILIES.get(facts.family).load(facts.folder, dtype=plan.precision, device=plan.device), plan, "bench"
+        FAMILIES.get(facts.family).load(facts.local_folder, dtype=plan.precision, device=plan.device), plan, "bench"
     )
     steps = Steps()
     trainer = TimedTrainer(model=model, rows=rows, plan=plan, folder=folder, seed=0, pad=0)
@@ -95,7 +95,7 @@ def main() -> None:
         folder = Path(name)
         data = prepare(
             open_source(TRAIN_FILE),
-            load_tokenizer(facts.folder),
+            load_tokenizer(facts.local_folder),
             folder / "d",
             objective="sft",
             eval_fraction=0.1,

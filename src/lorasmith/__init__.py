@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from lorasmith.flow import check as check
     from lorasmith.flow import evaluate as evaluate
     from lorasmith.flow import train as train
 
-__all__ = ["__version__", "evaluate", "train"]
+__all__ = ["__version__", "check", "evaluate", "train"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("train", "evaluate"):
+    if name in __all__[1:]:
         from lorasmith import flow
 
         return getattr(flow, name)

@@ -11,9 +11,20 @@ from lorasmith.data.tokenizer import Tokenizer, load_tokenizer
 from lorasmith.evaluation.converse import Conversation
 from lorasmith.evaluation.launch import evaluate
 from lorasmith.hub.recognise import know_model
+from lorasmith.plan.check import CheckReport, check
 from lorasmith.training.launch import PlanListener, TrainResult, train
 
-__all__ = ["Conversation", "PlanListener", "TrainResult", "evaluate", "inspect_data", "know_model", "train"]
+__all__ = [
+    "CheckReport",
+    "Conversation",
+    "PlanListener",
+    "TrainResult",
+    "check",
+    "evaluate",
+    "inspect_data",
+    "know_model",
+    "train",
+]
 
 
 def inspect_data(
@@ -25,5 +36,5 @@ def inspect_data(
     if not model:
         return inspect(source, on_rows=on_rows), None
     facts = know_model(model)
-    tokenizer = load_tokenizer(facts.folder, template=template)
+    tokenizer = load_tokenizer(facts.local_folder, template=template)
     return inspect(source, tokenizer, max_length=max_length or facts.max_positions, on_rows=on_rows), tokenizer

@@ -18,13 +18,55 @@ def built(tmp_path_factory):
 @pytest.mark.parametrize("name", tiny.NAMES)
 def test_a_tiny_model_is_recognised_with_its_shape(built, name):
     """TST-3"""
-    from lorasmith.hub.recognise import recognise
+    from lorasmith.hub.recognise import recognise_folder
 
-    facts = recognise(built[name])
+    facts = recognise_folder(built[name])
     assert (facts.family, facts.num_layers, facts.vocab_size) == ("language", 2, tiny.VOCABULARY)
     assert (facts.hidden_size, facts.max_positions) == (32, 256) or name == "falcon"
     assert 20_000 < facts.num_parameters < 200_000
     assert len(facts.linear_shapes) >= 8
+
+
+@pytest.mark.parametrize("name", tiny.NAMES)
+def test_the_head_at_answers_only_gives_the_logits_of_the_whole_pass(built, name):
+    """TRN-2: whatever an architecture does to its logits after the head."""
+    import torch
+
+    from lorasmith.families.language import plugin
+    from lorasmith.workers.measure import answer_logits
+
+    model = plugin.load(built[name], dtype="float32", device="cpu")
+    ids = torch.randint(5, tiny.VOCABULARY, (3, 20), generator=torch.Generator().manual_seed(1))
+    labels = ids.clone()
+    labels[:, :11] = -100
+    labels[1, 15:] = -100
+    with torch.inference_mode():
+        logits, targets, owner = answer_logits(model, {"input_ids": ids, "labels": labels})
+        whole = model(input_ids=ids, use_cache=False).logits[:, :-1].float()
+    wanted = labels[:, 1:] != -100
+    torch.testing.assert_close(logits, whole[wanted], rtol=1e-5, atol=1e-5)
+    assert targets.tolist() == labels[:, 1:][wanted].tolist()
+    assert owner.bincount().tolist() == [9, 4, 9]
+
+
+@pytest.mark.parametrize("tokens", [40, 100])
+@pytest.mark.parametrize("name", tiny.NAMES)
+def test_planned_keys_and_values_are_those_that_the_model_keeps(built, name, tokens):
+    """CHK-7: to the element; beyond a sliding window transformers keeps one token less than the window."""
+    import torch
+
+    from lorasmith.families.language import plugin
+    from lorasmith.hub.recognise import recognise_folder
+    from lorasmith.plan.memory import cache_bytes
+
+    model = plugin.load(built[name], dtype="float32", device="cpu")
+    with torch.inference_mode():
+        kept = model(input_ids=torch.full((2, tokens), 7), use_cache=True).past_key_values
+    elements = sum(layer.keys.numel() + layer.values.numel() for layer in kept.layers)
+    facts = recognise_folder(built[name])
+    slack = sum(2 * group.count * group.per_token for group in facts.cache if 0 < group.window < tokens)
+    planned = cache_bytes(facts, tokens, batch=2, value_bytes=1)
+    assert planned - slack <= elements <= planned
 
 
 @pytest.mark.parametrize("name", ["gpt2", "gemma3", "qwen3", "mixtral"])

@@ -325,7 +325,7 @@ def test_folders_that_hold_no_model_say_why(tmp_path, tiny_llama, sums):
     folder = tmp_path / "model"
     folder.mkdir()
     cases = [
-        ({}, "no config.json"),
+        ({}, "No configuration files found"),
         ({"config.json": b'{"architectures": ["WizardForMagic"]}'}, "Unsupported model architecture"),
         ({"config.json": (tiny_llama / "config.json").read_bytes()}, "no weights"),
         ({"model.safetensors": b"\xff" * 64}, "damaged"),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 VERBS = {
     "demo": "See it work: a small model learns a task it could not do, in minutes",
+    "check": "Say what a model is and whether it fits, without fetching its weights",
     "data": "Look into a file of examples",
     "train": "Fine-tune a model on a file of examples",
     "evaluate": "Measure the base and its adapters on the same rows",

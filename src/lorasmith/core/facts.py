@@ -10,31 +10,65 @@ from pydantic import BaseModel, ConfigDict
 Objective = Literal["sft", "pretrain"]
 
 
+class CacheGroup(BaseModel):
+    """`count` layers that keep the same: `per_token` elements for each of the last `window` tokens (0: all), and `state` ones."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    count: int
+    per_token: int
+    window: int = 0
+    state: int = 0
+
+
 class ModelFacts(BaseModel):
-    """What a model folder says of its model, read without loading it. Sizes are numbers of elements unless named."""
+    """What a repository says of its model, read without loading it. Sizes are numbers of elements unless named."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: str
     revision: str = ""
-    folder: Path
+    folder: Path | None = None
+    """Where the model lies on this machine; None on the Hub."""
     family: str
+    architecture_type: str = "decoder-only"
+    task: str = ""
+    library: str = "transformers"
+    recognised_by: str = ""
     model_type: str
     architecture: str
+    """The first class that the configuration names."""
     hidden_size: int
     intermediate_size: int
     num_layers: int
     num_heads: int
     num_kv_heads: int
+    head_dim: int = 0
     vocab_size: int
     max_positions: int
     num_parameters: int
+    num_active_parameters: int = 0
+    """Those that one token meets; fewer than all in a mixture of experts."""
+    parameters_by_dtype: dict[str, int] = {}
     weight_bytes: int
+    weight_form: str = "safetensors"
+    weight_files: list[str] = []
     linear_shapes: list[tuple[int, int]]
     """(out, in) of every linear layer that LoRA would adapt."""
     stored_dtype: str
+    cache: list[CacheGroup] = []
+    """What each layer keeps while the model writes."""
     has_experts: bool = False
     """Whether it is a mixture of experts."""
+    quantization: str = ""
+    """How the stored weights are quantized: gptq, awq, bitsandbytes …"""
+
+    @property
+    def local_folder(self) -> Path:
+        """The folder of a model that lies on this machine. Raises ValueError for one on the Hub."""
+        if self.folder is None:
+            raise ValueError(f"{self.id} has not been fetched")
+        return self.folder
 
 
 class DataFacts(BaseModel):

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import tokenizers
 
 from lorasmith.core.errors import DataProblem
+from lorasmith.core.templates import START, STOP
 from lorasmith.data.examples import Example, Message
-from lorasmith.data.tokenizer import START, STOP, Tokenizer
+from lorasmith.data.tokenizer import Tokenizer
 
 Span = tuple[int, int]
 

@@ -8,23 +8,16 @@ from __future__ import annotations
 import json
 import unicodedata
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import jinja2
-import jinja2.ext
-import jinja2.nodes
-import jinja2.sandbox
 import tokenizers
-from jinja2.parser import Parser
 
 from lorasmith.core.errors import DataProblem, NotFoundProblem, UsageProblem
+from lorasmith.core.templates import compile_template, marks_answers, template_in
 from lorasmith.data.examples import Message
-
-# Unicode noncharacters: they mark where an answer starts and ends inside a rendered conversation and are never encoded.
-START, STOP = "\ufdd0", "\ufdd1"
 
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
@@ -38,37 +31,6 @@ ALPACA = (
     "{% if add_generation_prompt %}### Response:\n{% endif %}"
 )
 TEMPLATES = {"chatml": CHATML, "alpaca": ALPACA}
-
-
-class _Generation(jinja2.ext.Extension):
-    """`{% generation %}…{% endgeneration %}`: a template's own word on what the model is to learn."""
-
-    tags = {"generation"}  # noqa: RUF012  declared so by jinja
-
-    def parse(self, parser: Parser) -> jinja2.nodes.Node:
-        line = next(parser.stream).lineno
-        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-        return jinja2.nodes.CallBlock(self.call_method("_mark"), [], [], body).set_lineno(line)
-
-    def _mark(self, caller: Any) -> str:
-        return f"{START}{caller()}{STOP}"
-
-
-def _environment() -> jinja2.sandbox.ImmutableSandboxedEnvironment:
-    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, jinja2.ext.loopcontrols]
-    )
-
-    def raise_exception(message: str) -> None:
-        raise jinja2.TemplateError(message)
-
-    def to_json(value: Any, ensure_ascii: bool = False, indent: int | None = None, **_: Any) -> str:
-        return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent)
-
-    environment.filters["tojson"] = to_json
-    environment.globals["raise_exception"] = raise_exception  # type: ignore[assignment]
-    environment.globals["strftime_now"] = lambda form: datetime.now().astimezone().strftime(form)  # type: ignore[assignment]
-    return environment
 
 
 @dataclass(frozen=True)
@@ -85,7 +47,7 @@ class Tokenizer:
     @cached_property
     def _compiled(self) -> jinja2.Template:
         try:
-            return _environment().from_string(self.template)
+            return compile_template(self.template)
         except jinja2.TemplateSyntaxError as error:
             raise DataProblem(
                 f"The chat template of '{self.folder.name}' is broken", why=f"Line {error.lineno}: {error.message}"
@@ -108,7 +70,7 @@ class Tokenizer:
     @property
     def marks_answers(self) -> bool:
         """Whether the template says itself which parts are the model's."""
-        return "{% generation" in self.template or "{%- generation" in self.template
+        return marks_answers(self.template)
 
     def render(self, messages: list[Message], *, prompt: bool = False) -> str:
         """The conversation as one text, with START and STOP where the template marks answers.
@@ -148,11 +110,7 @@ def _template_of(folder: Path, config: dict[str, Any]) -> str:
     file = folder / "chat_template.jinja"
     if file.exists():
         return file.read_text(encoding="utf-8")
-    template = config.get("chat_template") or _read(folder / "chat_template.json").get("chat_template") or ""
-    if isinstance(template, list):
-        named = {entry["name"]: entry["template"] for entry in template}
-        return named.get("default") or next(iter(named.values()), "")
-    return template
+    return template_in(config) or template_in(_read(folder / "chat_template.json"))
 
 
 def load_tokenizer(folder: Path, *, template: str = "") -> Tokenizer:

@@ -28,12 +28,12 @@ class Conversation:
         self.facts = know_model(model)
         self.adapter = locate_adapter(adapter) if adapter else None
         template = template_of(self.adapter, template)
-        load_tokenizer(self.facts.folder, template=template)  # fails here and now, not in the worker
+        load_tokenizer(self.facts.local_folder, template=template)  # fails here and now, not in the worker
         self._folder = paths.make_folder(
             settings.load().cache_dir / "chat" / f"{os.getpid()}-{random.getrandbits(32):08x}"
         )
         spec = GenerateSpec(
-            model_folder=self.facts.folder, family=self.facts.family, adapter=self.adapter, template=template,
+            model_folder=self.facts.local_folder, family=self.facts.family, adapter=self.adapter, template=template,
             events=self._folder / "events.jsonl", **where_to_run(device),
         )  # fmt: skip
         paths.write_text(self._folder / "spec.json", spec.model_dump_json())

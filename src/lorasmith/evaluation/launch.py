@@ -33,7 +33,7 @@ def evaluate(
     adapters = {_adapter_name(name): locate_adapter(name) for name in spec.adapter}
     last = list(adapters.values())[-1] if adapters else None
     template = template_of(last, spec.template)
-    tokenizer = load_tokenizer(facts.folder, template=template)
+    tokenizer = load_tokenizer(facts.local_folder, template=template)
     source = open_source(Path(spec.data), columns=spec.columns, skip_bad_rows=spec.skip_bad_rows)
     if source.format.name == "text":
         raise DataProblem(f"'{spec.data}' holds texts without answers", fix="Give questions with their right answers.")
@@ -43,7 +43,7 @@ def evaluate(
     try:
         data_facts = prepare(source, tokenizer, data_path, objective="sft", eval_fraction=0, seed=spec.seed)
         job = EvaluateJob(
-            spec=spec, model_folder=facts.folder, model_id=facts.id, family=facts.family, adapters=adapters,
+            spec=spec, model_folder=facts.local_folder, model_id=facts.id, family=facts.family, adapters=adapters,
             template=template, data_path=data_path, max_length=facts.max_positions,
             max_new_tokens=spec.max_new_tokens or data_facts.max_answer_tokens + 32,
             events=folder / _EVENTS_FILE, answers_path=folder / "answers.json", **where_to_run(spec.device),

@@ -1,26 +1,48 @@
-"""Language models that write text from left to right: Llama, Mistral, Qwen, Gemma, GPT-2, Phi and their like."""
+"""Language models that write: Llama, Mistral, Qwen, Gemma, GPT-2, Phi and their like; T5 and BART with an encoder before."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lorasmith.families._base import Family
+from lorasmith.core.evidence import Evidence
+from lorasmith.families._base import BY_HEAD, BY_SHAPE, Family, Recognition
 
 _NOT_ADAPTED = ("embed", "wte", "wpe", "lm_head", "norm", "ln_", "embed_out", "shared", "score", "rotary")
+_WRITING_HEADS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
+# Keys of layers that carry a state instead of looking back, in models that are language models otherwise.
+_LINEAR_ATTENTION = ("linear_num_key_heads", "linear_key_head_dim", "linear_attn_config", "conv_L_cache", "block_types")
 
 
 class Language(Family):
     name = "language"
-    title = "Language models (decoder-only)"
+    title = "Language models"
+    runs = ("decoder-only", "hybrid")
+    tasks = ("text-generation", "text2text-generation", "translation", "summarization", "conversational")
 
-    def recognises(self, config: dict[str, Any]) -> bool:
-        if config.get("is_encoder_decoder") or "vision_config" in config or "audio_config" in config:
-            return False
-        architectures = config.get("architectures") or []
-        return any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in architectures)
+    def recognise(self, evidence: Evidence) -> Recognition | None:
+        named = evidence.speaks_of(*_WRITING_HEADS) or evidence.ends(
+            "EncoderDecoderModel", "GenerationDecoder", "WithLMHead"
+        )
+        if evidence.config.get("is_encoder_decoder") and (
+            named or (evidence.has("vocab_size") and (evidence.ends("Model") or not evidence.architectures))
+        ):
+            return Recognition(BY_HEAD, "encoder-decoder", "text2text-generation", "text goes in, text comes out")
+        kind = "hybrid" if evidence.has(*_LINEAR_ATTENTION) else "decoder-only"
+        if named:
+            return Recognition(
+                BY_HEAD, kind, "text-generation", f"{evidence.architectures[0]} writes from left to right"
+            )
+        if (
+            not evidence.architectures
+            and evidence.has("vocab_size")
+            and evidence.has("num_key_value_heads", "rms_norm_eps", "n_head", "rotary_dim")
+        ):
+            return Recognition(BY_SHAPE, kind, "text-generation", "fields of a decoder, no class being named")
+        return None
 
-    def linear_shapes(self, shapes: dict[str, list[int]]) -> list[tuple[int, int]]:
+    def linear_shapes(self, shapes: Mapping[str, list[int]]) -> list[tuple[int, int]]:
         return [
             (shape[0], shape[1])
             for name, shape in shapes.items()
@@ -32,7 +54,7 @@ class Language(Family):
         import transformers
 
         model: Any = transformers.AutoModelForCausalLM.from_pretrained(
-            folder, dtype=getattr(torch, dtype), local_files_only=True, attn_implementation="sdpa"
+            folder, dtype=getattr(torch, dtype), local_files_only=True
         )
         return model.to(device).eval().requires_grad_(False)
 

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lorasmith.core import settings
-from lorasmith.core.errors import EnvironmentProblem, NotFoundProblem, UsageProblem
+from lorasmith.core.errors import NotFoundProblem, UsageProblem
 from lorasmith.core.paths import safe_name
 from lorasmith.core.registry import nearest
 from lorasmith.demo import MODEL_FOLDER
+from lorasmith.hub.problems import hub_problems
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
 _FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
@@ -24,23 +25,26 @@ class ModelPlace(NamedTuple):
     revision: str = ""
 
 
-def locate(model: str, known: settings.Settings, *, revision: str = "") -> ModelPlace:
-    """Where the model is; a Hub model is fetched into the cache if it is not there yet.
+def locate_here(model: str, known: settings.Settings) -> ModelPlace | None:
+    """The folder on this machine that `model` means: the demo model, a folder, an installed model; None where it is none of them.
 
-    Raises UsageProblem for an impossible name, NotFoundProblem, EnvironmentProblem (no network, no `huggingface_hub`).
+    Raises UsageProblem for an impossible name.
     """
-    if not model or "\0" in model:
-        raise UsageProblem("No model was named", fix="Try:  lorasmith train demo --data FILE")
+    if not model.strip() or any(ord(sign) < 32 for sign in model):
+        raise UsageProblem("No model was named", fix="Try:  lorasmith check demo")
     if model == "demo":
         return ModelPlace(MODEL_FOLDER, "demo")
     folder = Path(model).expanduser()
     if folder.is_dir():
         return ModelPlace(folder.absolute(), folder.absolute().name)
     installed = known.models_dir / safe_name(model) / "model"
-    if installed.is_dir():
-        return ModelPlace(installed, model)
-    if _HUB_ID.fullmatch(model) and not model.startswith((".", "~")):
-        return _from_hub(model, known, revision)
+    return ModelPlace(installed, model) if installed.is_dir() else None
+
+
+def hub_id_of(model: str, known: settings.Settings) -> str:
+    """`model` if it can be the name of a repository on the Hub. Raises NotFoundProblem with the nearest known name."""
+    if _HUB_ID.fullmatch(model) and ".." not in model:
+        return model
     names = ["demo", *(path.name for path in known.models_dir.glob("*") if (path / "model").is_dir())]
     raise NotFoundProblem(
         f"There is no model '{model}'", why=nearest(model, names),
@@ -48,35 +52,23 @@ def locate(model: str, known: settings.Settings, *, revision: str = "") -> Model
     )  # fmt: skip
 
 
+def locate(model: str, known: settings.Settings, *, revision: str = "") -> ModelPlace:
+    """Where the model is; a Hub model is fetched into the cache if it is not there yet.
+
+    Raises UsageProblem for an impossible name, NotFoundProblem, EnvironmentProblem (no network).
+    """
+    return locate_here(model, known) or _from_hub(hub_id_of(model, known), known, revision)
+
+
 def _from_hub(model: str, known: settings.Settings, revision: str) -> ModelPlace:
-    try:
-        import huggingface_hub
-        import huggingface_hub.errors
-    except ImportError as error:
-        raise EnvironmentProblem(
-            f"'{model}' must be fetched from the Hub, and huggingface_hub is not installed",
-            fix="pip install 'lorasmith[train]'",
-        ) from error
+    import huggingface_hub
+
     token = known.huggingface_token.get_secret_value() if known.huggingface_token else None
-    try:
+    with hub_problems(model, token_given=token is not None):
         folder = huggingface_hub.snapshot_download(
             model, revision=revision or None, allow_patterns=_FILES, token=token,
             cache_dir=known.cache_dir / "hub", max_workers=known.max_download_workers,
         )  # fmt: skip
-    except huggingface_hub.errors.GatedRepoError as error:
-        raise NotFoundProblem(
-            f"The model '{model}' is gated", why="Its owner gives access on request.",
-            fix=f"Ask on https://huggingface.co/{model} and set HF_TOKEN.",
-        ) from error  # fmt: skip
-    except huggingface_hub.errors.RepositoryNotFoundError as error:
-        raise NotFoundProblem(
-            f"Model not found on HuggingFace: '{model}'", fix="Check the name; for a private model set HF_TOKEN."
-        ) from error
-    except (huggingface_hub.errors.HfHubHTTPError, huggingface_hub.errors.LocalEntryNotFoundError, OSError) as error:
-        raise EnvironmentProblem(
-            f"The Hub cannot be reached for '{model}'", why=f"{type(error).__name__}.",
-            fix="Check the network, or name a local folder.",
-        ) from error  # fmt: skip
     return ModelPlace(Path(folder), model, Path(folder).name)
 
 

@@ -1,123 +1,191 @@
-"""From a model folder to its facts, by configuration and safetensors headers alone. No weight is read."""
+"""From a repository to the facts of its model, by configurations and weight headers alone. No weight is read."""
 
 from __future__ import annotations
 
-import json
-import struct
+from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lorasmith.core import settings
 from lorasmith.core.errors import NotFoundProblem, UsageProblem
+from lorasmith.core.evidence import Config, Evidence
 from lorasmith.core.facts import ModelFacts
-from lorasmith.families import FAMILIES
-from lorasmith.hub.locate import locate
+from lorasmith.families import FAMILIES, Family, Recognition, family_of
+from lorasmith.hub.evidence import evidence_of, read_documents
+from lorasmith.hub.headers import Tensor
+from lorasmith.hub.locate import ModelPlace, locate
+from lorasmith.hub.repository import LocalRepository, Repository
+from lorasmith.hub.shape import cache_groups, max_positions, number
+from lorasmith.hub.weights import Weights, read_weights
 
-_MAX_HEADER_BYTES = 100 * 2**20  # the format's own limit, https://huggingface.co/docs/safetensors
-_ITEM_BYTES = {
-    "F64": 8,
-    "F32": 4,
-    "F16": 2,
-    "BF16": 2,
-    "F8_E4M3": 1,
-    "F8_E5M2": 1,
-    "I64": 8,
-    "I32": 4,
-    "I8": 1,
-    "U8": 1,
+_DTYPES = {
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "U8": "uint8",
+    "I8": "int8",
+    "F8_E4M3": "float8_e4m3",
 }
-_DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+_WITHOUT_CACHE = ("encoder-only", "dual-encoder", "diffusion")
+_LANGUAGE_PARTS = ("text_config", "llm_config", "language_config", "thinker_config", "decoder")
+_EXPERT_COUNTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
+_EXPERTS_USED = ("num_experts_per_tok", "num_experts_per_token", "moe_topk", "moe_k", "top_k_experts")
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """The folder's `config.json`. Raises NotFoundProblem without one, UsageProblem where it is broken."""
-    path = folder / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise NotFoundProblem(
-            f"No configuration found: '{folder}' has no config.json",
-            why="A model folder holds config.json, tokenizer.json and *.safetensors.",
-            fix="Name the folder that holds them.",
-        ) from error
-    except (OSError, ValueError) as error:
-        raise UsageProblem(f"'{path}' cannot be read", why=f"{error}.") from error
-    if not isinstance(config, dict):
-        raise UsageProblem(f"'{path}' holds no configuration")
-    return config
+class Recognised(NamedTuple):
+    """Facts with what they were read from."""
 
-
-def read_header(path: Path) -> dict[str, Any]:
-    """Tensor names with dtype, shape and offsets of one safetensors file. Raises UsageProblem where it is damaged."""
-    try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            if length > _MAX_HEADER_BYTES:
-                raise ValueError(f"a header of {length} bytes")
-            header = json.loads(file.read(length))
-    except (OSError, ValueError, struct.error) as error:
-        raise UsageProblem(f"The weight file '{path}' is damaged", why=f"{error}.") from error
-    header.pop("__metadata__", None)
-    return header
+    facts: ModelFacts
+    evidence: Evidence
+    family: Family
+    weights: Weights
 
 
 def know_model(model: str, *, revision: str = "") -> ModelFacts:
-    """What and where `model` is, however the user called it. Raises what `locate` and `recognise` raise."""
-    place = locate(model, settings.load(), revision=revision)
-    return recognise(place.folder, model_id=place.id, revision=place.revision)
+    """What and where `model` is, however the user called it; a Hub model is fetched."""
+    return recognise_place(locate(model, settings.load(), revision=revision))
 
 
-def recognise(folder: Path, *, model_id: str = "", revision: str = "") -> ModelFacts:
-    """What the model in `folder` is. Raises NotFoundProblem (no configuration, no weights), UsageProblem (unknown kind)."""
-    config = read_config(folder)
-    family = next((family for family in FAMILIES.all() if family.recognises(config)), None)
-    if family is None:
-        seen = ", ".join(config.get("architectures") or [config.get("model_type", "nothing known")])
+def recognise_place(place: ModelPlace) -> ModelFacts:
+    """Facts of a model on this machine that is to be loaded. Raises NotFoundProblem where it has no safetensors weights."""
+    found = recognise(LocalRepository(place))
+    if not found.weights.tensors:
+        raise NotFoundProblem(
+            f"There are no weights in '{place.folder}'",
+            why="It holds no *.safetensors file.",
+            fix="Save the model with save_pretrained(FOLDER).",
+        )
+    if found.facts.architecture_type not in found.family.runs:
+        raise UsageProblem(
+            f"'{place.id}' cannot be trained or run here yet",
+            why=f"It is of the family {found.family.name}, {found.facts.architecture_type}; that is recognised and checked only.",
+            fix=f"See what is known of it:  lorasmith check {place.id}",
+        )
+    return found.facts
+
+
+def recognise(repository: Repository) -> Recognised:
+    """What the model in `repository` is.
+
+    Raises NotFoundProblem (nothing says what it is), UsageProblem (damaged files, an architecture that no family claims).
+    """
+    documents = read_documents(repository)
+    weights, gguf = read_weights(repository, documents)
+    evidence = evidence_of(repository, documents, gguf)
+    claimed = family_of(evidence)
+    if claimed is None:
+        seen = (
+            ", ".join(evidence.architectures)
+            or evidence.model_type
+            or f"{evidence.config_file} without model_type or architectures"
+        )
         raise UsageProblem(
             "Unsupported model architecture",
-            why=f"'{folder}' says: {seen}. Families known so far: {', '.join(FAMILIES.names())}.",
-            fix="A family is one file in lorasmith/families.",
-        )
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        raise NotFoundProblem(
-            f"There are no weights in '{folder}'", why="It holds no *.safetensors file.",
-            fix="Save the model with save_pretrained(FOLDER).",
+            why=f"'{repository.id}' says: {seen}. Families known: {', '.join(FAMILIES.names())}.",
+            fix="A family is one file: see docs/how-to/add-a-family.md.",
         )  # fmt: skip
-    tensors = {name: tensor for file in files for name, tensor in read_header(file).items()}
-    shapes = {name: tensor["shape"] for name, tensor in tensors.items()}
-    counts = {name: _count(shape) for name, shape in shapes.items()}
-    heads = _get(config, "num_attention_heads", "n_head", default=1)
-    hidden = _get(config, "hidden_size", "n_embd", "d_model", default=0)
-    largest = max(tensors.values(), key=lambda tensor: _count(tensor["shape"]))
+    family, recognition = claimed
+    return Recognised(_facts(repository, evidence, family, recognition, weights), evidence, family, weights)
+
+
+def language_part(config: Config) -> Config:
+    """The nested configuration of the half that writes, or the configuration itself."""
+    for key in _LANGUAGE_PARTS:
+        inner: Any = config.get(key)
+        if isinstance(inner, dict):
+            return language_part(inner)
+    return config
+
+
+def _facts(
+    repository: Repository, evidence: Evidence, family: Family, recognition: Recognition, weights: Weights
+) -> ModelFacts:
+    config = language_part(evidence.config)
+    tensors = {
+        f"{part}.{name}".lstrip("."): tensor
+        for part, inside in weights.tensors.items()
+        for name, tensor in inside.items()
+    }
+    counts: Counter[str] = Counter()
+    for tensor in tensors.values():
+        counts[_DTYPES.get(tensor.dtype, tensor.dtype.lower())] += tensor.size
+    hidden = number(config, "hidden_size", "n_embd", "d_model", "dim", "embedding_dim", default=0)
+    heads = number(
+        config, "num_attention_heads", "n_head", "n_heads", "num_heads", "decoder_attention_heads", default=1
+    )
+    quantization = evidence.config.get("quantization_config") or evidence.config.get("quantization") or {}
     return ModelFacts(
-        id=model_id or folder.name,
-        revision=revision,
-        folder=folder,
+        id=repository.id,
+        revision=repository.revision,
+        folder=repository.folder,
         family=family.name,
-        model_type=config.get("model_type", ""),
-        architecture=(config.get("architectures") or [""])[0],
+        architecture_type=recognition.architecture_type,
+        task=recognition.task,
+        library=_library(evidence, family, weights),
+        recognised_by=recognition.why,
+        model_type=evidence.model_type,
+        architecture=(evidence.architectures or (str(evidence.config.get("_class_name", "")),))[0],
         hidden_size=hidden,
-        intermediate_size=_get(config, "intermediate_size", "n_inner", "ffn_dim", default=4 * hidden),
-        num_layers=_get(config, "num_hidden_layers", "n_layer", default=1),
+        intermediate_size=number(
+            config, "intermediate_size", "n_inner", "ffn_dim", "d_ff", "decoder_ffn_dim", default=4 * hidden
+        ),
+        num_layers=number(
+            config, "num_hidden_layers", "n_layer", "n_layers", "num_layers", "decoder_layers", default=1
+        ),
         num_heads=heads,
-        num_kv_heads=_get(config, "num_key_value_heads", default=heads),
-        vocab_size=_get(config, "vocab_size", default=0),
-        max_positions=_get(config, "max_position_embeddings", "n_positions", default=2048),
+        num_kv_heads=number(
+            config,
+            "num_key_value_heads",
+            "num_kv_heads",
+            "n_head_kv",
+            default=1 if config.get("multi_query") else heads,
+        ),
+        head_dim=number(config, "head_dim", "d_kv", "kv_channels", default=hidden // max(1, heads)),
+        vocab_size=number(config, "vocab_size", default=0),
+        max_positions=max_positions(config),
         num_parameters=sum(counts.values()),
-        weight_bytes=sum(counts[name] * _ITEM_BYTES.get(tensor["dtype"], 4) for name, tensor in tensors.items()),
-        has_experts=any(".experts." in name for name in shapes),
-        linear_shapes=family.linear_shapes(shapes),
-        stored_dtype=_DTYPES.get(largest["dtype"], str(largest["dtype"]).lower()),
+        num_active_parameters=_active(tensors, config),
+        parameters_by_dtype=dict(counts),
+        weight_bytes=sum(tensor.num_bytes for tensor in tensors.values())
+        or sum(repository.files[name] for name in weights.files),
+        weight_form=weights.form,
+        weight_files=weights.files,
+        cache=cache_groups(config) if recognition.architecture_type not in _WITHOUT_CACHE else [],
+        has_experts=any(".experts." in name for name in tensors),
+        linear_shapes=family.linear_shapes({name: list(tensor.shape) for name, tensor in tensors.items()}),
+        stored_dtype=_stored(tensors),
+        quantization=str(quantization.get("quant_method") or "quantized") if quantization else "",
     )
 
 
-def _count(shape: list[int]) -> int:
-    product = 1
-    for size in shape:
-        product *= size
-    return product
+def _library(evidence: Evidence, family: Family, weights: Weights) -> str:
+    if weights.form == "gguf":
+        return "llama.cpp"
+    if weights.form == "mlx" or "mlx" in evidence.tags or evidence.has("quantization"):
+        return "mlx"
+    if "modules.json" in evidence.documents:
+        return "sentence-transformers"
+    return "timm" if evidence.has("pretrained_cfg") else family.library
 
 
-def _get(config: dict[str, Any], *keys: str, default: int) -> int:
-    return next((config[key] for key in keys if isinstance(config.get(key), int)), default)
+def _active(tensors: dict[str, Tensor], config: Config) -> int:
+    """Parameters that one token meets: of each layer's experts only those that its router chooses."""
+    total = sum(tensor.size for tensor in tensors.values())
+    experts, used = number(config, *_EXPERT_COUNTS, default=0), number(config, *_EXPERTS_USED, default=0)
+    if not experts or not used:
+        return total
+    routed = sum(tensor.size for name, tensor in tensors.items() if ".experts." in name or "_exps." in name)
+    return total - routed + routed * used // experts
+
+
+def _stored(tensors: dict[str, Tensor]) -> str:
+    if not tensors:
+        return ""
+    largest = max(tensors.values(), key=lambda tensor: tensor.size)
+    return _DTYPES.get(largest.dtype, largest.dtype.lower())
+
+
+def recognise_folder(folder: Path) -> ModelFacts:
+    """Facts of the model in a folder that is to be loaded."""
+    return recognise_place(ModelPlace(folder, folder.name))

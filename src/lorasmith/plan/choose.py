@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,12 +11,13 @@ from lorasmith.core.errors import DoesNotFitProblem
 from lorasmith.core.facts import DataFacts, ModelFacts
 from lorasmith.core.progress import amount
 from lorasmith.plan.hardware import HardwareFacts
-from lorasmith.plan.memory import lora_training_bytes
+from lorasmith.plan.memory import Training, training_bytes
 
 EFFECTIVE_BATCH = 16
 MIN_STEPS = 100
 MAX_EPOCHS = 30
 USABLE_MEMORY = 0.9
+_DENSEST = 1.5  # a batch of the densest rows learns up to so many times the mean share of its tokens
 # Exponents of lr = 5e-4 · (2000 / hidden)^p: tinker-cookbook, hyperparam_utils.get_lr.
 _RATE_EXPONENTS = {"llama": 0.781, "qwen": 0.0775}
 _LLAMA_LIKE = ("llama", "mistral", "smollm", "granite", "olmo")
@@ -89,16 +90,29 @@ def choose(given: Mapping[str, Any], model: ModelFacts, data: DataFacts, hardwar
     )
     dropout = pick.take("dropout", _dropout(model, data), option="lora_dropout")
     max_length = pick.take("max_length", _max_length(model, data))
-    micro, accumulation = _batch(pick, model, data, hardware, rank, max_length, precision, device)
+    share = min(1.0, _DENSEST * data.num_supervised_tokens / max(1, data.num_tokens))
+
+    def need(rows: int) -> int:
+        how = Training(
+            "lora",
+            rows,
+            max_length,
+            precision,
+            rank=rank,
+            on_gpu=device == "cuda",
+            dropout=dropout > 0,
+            supervised=share,
+        )
+        return training_bytes(model, how).total
+
+    free = hardware.gpu_free_bytes if device == "cuda" else hardware.ram_free_bytes
+    micro, accumulation = _batch(pick, data, need, free, max_length)
     effective = micro * accumulation
     rate = pick.take("learning_rate", learning_rate(model, effective))
     steps, epochs = _steps(pick, data, effective)
     warmup = pick.take("warmup_steps", Chosen(max(1, round(0.05 * steps)), "5 % of the steps"))
     schedule = pick.take("schedule", _schedule(steps))
     evaluations, eval_rows = _evaluations(pick, data, steps, epochs)
-    need = lora_training_bytes(
-        model, rank=rank, micro_batch=micro, max_length=max_length, dtype=precision, on_gpu=device == "cuda"
-    )
     return TrainPlan(
         target_modules=targets,
         rank=rank,
@@ -119,7 +133,7 @@ def choose(given: Mapping[str, Any], model: ModelFacts, data: DataFacts, hardwar
         eval_rows=eval_rows,
         device=device,
         reasons=pick.reasons,
-        predicted_peak_bytes=need.total,
+        predicted_peak_bytes=need(micro),
     )
 
 
@@ -169,25 +183,17 @@ def _max_length(model: ModelFacts, data: DataFacts) -> Chosen:
     return Chosen(wanted, f"99.5 % of the rows have at most {data.length_p995:,} tokens")
 
 
-def _batch(
-    pick: _Chooser, model: ModelFacts, data: DataFacts, hardware: HardwareFacts, rank: int, max_length: int,
-    precision: str, device: str,
-) -> tuple[int, int]:  # fmt: skip
-    """Micro-batch and accumulation: the largest micro-batch that fits, times what makes the effective batch."""
-    free = hardware.gpu_free_bytes if device == "cuda" else hardware.ram_free_bytes
-    on_gpu = device == "cuda"
+def _batch(pick: _Chooser, data: DataFacts, need: Callable[[int], int], free: int, max_length: int) -> tuple[int, int]:
+    """Micro-batch and accumulation: the largest micro-batch that fits, times what makes the effective batch.
 
-    def need(rows: int) -> int:
-        return lora_training_bytes(
-            model, rank=rank, micro_batch=rows, max_length=max_length, dtype=precision, on_gpu=on_gpu
-        ).total
-
+    `need` gives the peak bytes for so many rows at a time. Raises DoesNotFitProblem where not even one fits.
+    """
     accumulation = pick.given.get("gradient_accumulation")
     effective = min(EFFECTIVE_BATCH, data.num_train)
     if pick.given.get("batch_size") is None and need(1) > USABLE_MEMORY * free:
         raise DoesNotFitProblem(
             f"This training needs {amount(need(1))} even one row at a time, and {amount(free)} are free",
-            why=f"Rows are up to {max_length} tokens long and the model has {_count(model.num_parameters)} parameters.",
+            why=f"Rows are up to {max_length} tokens long.",
             fix=f"Shorter rows: --max-length {max(64, max_length // 2)}; a lower rank: --lora-r 8; or a smaller model.",
         )
     micro = effective

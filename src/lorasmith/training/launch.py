@@ -80,7 +80,7 @@ def train(
 
 def _planned(spec: TrainSpec, facts: ModelFacts, folder: Path, on_event: Listener, on_plan: PlanListener) -> WorkerSpec:
     """Read the data into `folder`, choose what was not given, and say so."""
-    tokenizer = load_tokenizer(facts.folder, template=spec.template)
+    tokenizer = load_tokenizer(facts.local_folder, template=spec.template)
     source = open_source(Path(spec.data), columns=spec.columns, skip_bad_rows=spec.skip_bad_rows)
     data_facts = prepare(
         source, tokenizer, folder / _DATA_FILE, objective=_objective(spec, source), eval_fraction=spec.eval_fraction,
@@ -94,7 +94,7 @@ def _planned(spec: TrainSpec, facts: ModelFacts, folder: Path, on_event: Listene
         plan=plan,
         model_id=facts.id,
         model_revision=facts.revision,
-        model_folder=facts.folder,
+        model_folder=facts.local_folder,
         family=facts.family,
         template=tokenizer.template if spec.template else "",
         data_facts=data_facts.model_dump(),

@@ -28,11 +28,21 @@ class RowLoss:
 def answer_logits(
     model: torch.nn.Module, batch: dict[str, torch.Tensor]
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Logits (tokens, vocabulary) in fp32 that predict the labelled tokens, their ids (tokens), and each one's row."""
-    labels = batch["labels"][:, 1:]
-    logits = model(input_ids=batch["input_ids"], use_cache=False).logits[:, :-1]
-    wanted = labels != IGNORED
-    return logits[wanted].float(), labels[wanted], wanted.nonzero()[:, 0]
+    """Logits (tokens, vocabulary) in fp32 that predict the labelled tokens, their ids (tokens), and each one's row.
+
+    The model's head runs at those positions only: no array of all tokens times the vocabulary is ever made, which for small
+    models would be most of a training's memory. Whatever the model does to its logits afterwards is done to these.
+    """
+    labels = batch["labels"]
+    wanted = torch.zeros_like(labels, dtype=torch.bool)
+    wanted[:, :-1] = labels[:, 1:] != IGNORED
+    head = model.get_output_embeddings()
+    hook = head.register_forward_pre_hook(lambda _, inputs: (inputs[0][wanted], *inputs[1:]))
+    try:
+        logits = model(input_ids=batch["input_ids"], use_cache=False).logits
+    finally:
+        hook.remove()
+    return logits.float(), labels[:, 1:][wanted[:, :-1]], wanted.nonzero()[:, 0]
 
 
 @torch.inference_mode()

@@ -1,0 +1,58 @@
+"""Document AI: Donut and Nougat (page to text), TrOCR (line to text), LayoutLM and LiLT (labelled words)."""
+
+from __future__ import annotations
+
+from lorasmith.core.evidence import Evidence
+from lorasmith.families._base import BY_STRUCTURE, Family, Recognition
+
+_LAYOUT_FIELDS = ("max_2d_position_embeddings", "dim_bbox", "bbox_scale")
+
+
+class Document(Family):
+    name = "document"
+    title = "Document AI"
+    tasks = ("image-to-text", "token-classification", "document-question-answering", "image-text-to-text")
+
+    def recognise(self, evidence: Evidence) -> Recognition | None:
+        if _is_page_reader(evidence):
+            return Recognition(
+                BY_STRUCTURE + 2, "encoder-decoder", "image-to-text", "a Swin page encoder with a text decoder"
+            )
+        if _is_line_reader(evidence):
+            return Recognition(
+                BY_STRUCTURE + 2,
+                "encoder-decoder",
+                "image-to-text",
+                "an image encoder with TrOCR's decoder or processor",
+            )
+        if evidence.has(*_LAYOUT_FIELDS):
+            if evidence.config.get("is_encoder_decoder"):
+                return Recognition(
+                    BY_STRUCTURE + 2,
+                    "encoder-decoder",
+                    "document-question-answering",
+                    "word boxes go in, text comes out",
+                )
+            task = "document-question-answering" if evidence.ends("ForQuestionAnswering") else "token-classification"
+            return Recognition(BY_STRUCTURE + 2, "encoder-only", task, "word boxes are part of the input")
+        return None
+
+
+def _halves(evidence: Evidence) -> tuple[str, str]:
+    """Types of encoder and decoder of a VisionEncoderDecoder."""
+    return str(evidence.part("encoder").get("model_type", "")), str(evidence.part("decoder").get("model_type", ""))
+
+
+def _is_page_reader(evidence: Evidence) -> bool:
+    encoder, decoder = _halves(evidence)
+    return encoder in ("donut-swin", "swin") and decoder in ("mbart", "bart")
+
+
+def _is_line_reader(evidence: Evidence) -> bool:
+    encoder, decoder = _halves(evidence)
+    if not encoder or (evidence.part("encoder").get("vocab_size") and not evidence.part("encoder").get("image_size")):
+        return False
+    return decoder == "trocr" or "TrOCR" in evidence.processor or evidence.speaks_of("TrOCR")
+
+
+plugin = Document()

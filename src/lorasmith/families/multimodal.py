@@ -1,0 +1,65 @@
+"""Text about images (and video, sound): LLaVA, Qwen-VL, SmolVLM, PaliGemma, InternVL, Gemma 3, Florence and their like."""
+
+from __future__ import annotations
+
+from lorasmith.core.evidence import Evidence
+from lorasmith.families._base import BY_STRUCTURE, ArchitectureType, Family, Recognition
+
+_EYES = (
+    "vision_config", "vision_tower", "mm_vision_tower", "visual", "img_processor", "vision_encoder", "vit_config", "vq_config",
+    "qformer_config", "vision_model_config", "mm_config", "vision_tower_config", "image_token_id",
+    "image_token_index", "thinker_config", "vlm_config",
+)  # fmt: skip
+_WRITING_HEADS = (
+    "ForConditionalGeneration", "ForCausalLM", "LMHeadModel", "ForImageTextToText", "ForQuestionAnswering",
+    "ForImageTextRetrieval",
+    "ForMultimodalLM", "VisionEncoderDecoderModel", "ForVision2Seq", "Text2Text",
+)  # fmt: skip
+
+_SILENT_HEADS = (
+    "Model",
+    "ForMaskedLM",
+    "ForSequenceClassification",
+    "ForTokenClassification",
+    "ForImageClassification",
+)
+
+
+class Multimodal(Family):
+    name = "multimodal"
+    title = "Vision-language models"
+    tasks = (
+        "image-text-to-text", "image-to-text", "visual-question-answering", "video-text-to-text", "any-to-any",
+        "visual-document-retrieval", "robotics",
+    )  # fmt: skip
+
+    def recognise(self, evidence: Evidence) -> Recognition | None:
+        sees = evidence.has(*_EYES) or _takes_patches(evidence)
+        if evidence.has("encoder") and evidence.has("decoder") and evidence.part("encoder").get("image_size"):
+            return Recognition(BY_STRUCTURE, "encoder-decoder", "image-to-text", "an image encoder with a text decoder")
+        if not sees:
+            return None
+        writes = evidence.speaks_of(*_WRITING_HEADS)
+        halves = evidence.has("text_config", "llm_config", "language_config") and evidence.has("vision_config")
+        if not writes and not (halves and (evidence.has("auto_map") or not evidence.ends(*_SILENT_HEADS))):
+            return None
+        task = "any-to-any" if evidence.has("thinker_config", "vlm_config", "vq_config") else "image-text-to-text"
+        return Recognition(BY_STRUCTURE, _kind(evidence), task, "an image encoder before a language model")
+
+
+def _takes_patches(evidence: Evidence) -> bool:
+    """Patches go straight into the model that reads the words: Fuyu, ViLT."""
+    return evidence.has("patch_size") and evidence.has("text_config", "vocab_size")
+
+
+def _kind(evidence: Evidence) -> ArchitectureType:
+    text = evidence.part("text_config", "llm_config", "language_config")
+    both = (
+        evidence.config.get("is_encoder_decoder")
+        or text.get("is_encoder_decoder")
+        or text.get("model_type") in ("t5", "bart", "florence2_language")
+    )
+    return "encoder-decoder" if both else "decoder-only"
+
+
+plugin = Multimodal()

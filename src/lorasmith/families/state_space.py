@@ -1,0 +1,46 @@
+"""Recurrent language models: Mamba, Mamba-2, Falcon-Mamba, RWKV, xLSTM, and hybrids with attention: Jamba, Bamba, Zamba."""
+
+from __future__ import annotations
+
+import re
+
+from lorasmith.core.evidence import Evidence
+from lorasmith.families._base import BY_HEAD, ArchitectureType, Family, Recognition
+
+_STATE = re.compile(r"mamba_|ssm_|state_size$|time_step_rank$|lru_width$")
+_ATTENTION = (
+    "attn_layer_indices",
+    "attn_layer_period",
+    "attention_bias",
+    "num_key_value_heads",
+    "layers_block_type",
+    "hybrid_override_pattern",
+    "hybrid_layer_ids",
+)
+_WRITING_HEADS = ("ForCausalLM", "LMHeadModel")
+
+
+class StateSpace(Family):
+    name = "state_space"
+    title = "State-space and recurrent language models"
+    tasks = ("text-generation",)
+
+    def recognise(self, evidence: Evidence) -> Recognition | None:
+        if evidence.architectures and not evidence.ends(*_WRITING_HEADS, "Model"):
+            return None
+        kind = _kind(evidence)
+        if kind is None or evidence.has("vision_config", "audio_config"):
+            return None
+        return Recognition(BY_HEAD + 1, kind, "text-generation", "a state that is carried from token to token")
+
+
+def _kind(evidence: Evidence) -> ArchitectureType | None:
+    keys = [key for key in evidence.config if _STATE.search(key) and evidence.config[key]]
+    if keys:
+        return "hybrid" if evidence.has(*_ATTENTION) else "state-space"
+    if evidence.model_type.startswith(("rwkv", "xlstm")) or evidence.speaks_of("Rwkv", "RWKV"):
+        return "rnn"
+    return None
+
+
+plugin = StateSpace()

@@ -1,0 +1,92 @@
+"""Images in, labels, boxes, masks or depth out: ViT, DINO, Swin, DETR, YOLOS, SAM, SegFormer, depth models."""
+
+from __future__ import annotations
+
+from lorasmith.core.evidence import Evidence
+from lorasmith.families._base import (
+    BY_HEAD,
+    BY_SHAPE,
+    BY_STRUCTURE,
+    ArchitectureType,
+    Family,
+    Recognition,
+    task_by_head,
+)
+
+_HEADS = {
+    "ForImageClassification": "image-classification",
+    "ForVideoClassification": "video-classification",
+    "ForObjectDetection": "object-detection",
+    "ForSemanticSegmentation": "image-segmentation",
+    "ForInstanceSegmentation": "image-segmentation",
+    "ForUniversalSegmentation": "image-segmentation",
+    "ForImageSegmentation": "image-segmentation",
+    "ForPanopticSegmentation": "image-segmentation",
+    "ForSegmentation": "image-segmentation",
+    "ForDepthEstimation": "depth-estimation",
+    "ForKeypoint": "keypoint-detection",
+    "ForPoseEstimation": "keypoint-detection",
+    "ForMaskedImageModeling": "image-feature-extraction",
+    "ForImageSuperResolution": "image-to-image",
+    "ForImageMatting": "image-to-image",
+    "ForNormalEstimation": "depth-estimation",
+    "ForTableRecognition": "object-detection",
+    "ForTextRecognition": "image-to-text",
+    "TextRecognition": "image-to-text",
+    "TextDetection": "object-detection",
+    "ForCausalImageModeling": "image-feature-extraction",
+    "Backbone": "image-feature-extraction",
+}
+_PIXEL_FIELDS = (
+    "image_size",
+    "num_channels",
+    "patch_size",
+    "backbone_config",
+    "backbone",
+    "embedding_size",
+    "in_channels",
+    "downsample_in_first_stage",
+)
+_WORD_FIELDS = ("type_vocab_size", "max_position_embeddings", "text_config")
+
+
+class Vision(Family):
+    name = "vision"
+    title = "Image understanding"
+    tasks = (*dict.fromkeys(_HEADS.values()), "mask-generation", "zero-shot-object-detection")
+
+    def recognise(self, evidence: Evidence) -> Recognition | None:
+        if evidence.has("pretrained_cfg") and evidence.has("architecture"):
+            return Recognition(BY_STRUCTURE, "encoder-only", "image-classification", "a timm model")
+        if evidence.has("prompt_encoder_config") or (
+            evidence.has("mask_decoder_config", "tracker_config") and evidence.has("vision_config", "detector_config")
+        ):
+            return Recognition(
+                BY_STRUCTURE + 2, "encoder-decoder", "mask-generation", "an image encoder with a mask decoder"
+            )
+        task = task_by_head(evidence, _HEADS)
+        if task:
+            if evidence.has("text_config") and task == "object-detection":
+                return Recognition(
+                    BY_STRUCTURE + 2, "dual-encoder", "zero-shot-object-detection", "finds what words describe"
+                )
+            return Recognition(BY_STRUCTURE + 2, _kind(evidence), task, f"{evidence.architectures[0]}")
+        if (
+            evidence.has(*_PIXEL_FIELDS)
+            and not evidence.has(*_WORD_FIELDS)
+            and (evidence.ends("Model", "ForPreTraining", "Decoder") or not evidence.architectures)
+        ):
+            weight = BY_HEAD if evidence.architectures else BY_SHAPE
+            return Recognition(weight, "encoder-only", "image-feature-extraction", "pixels go in and no words")
+        return None
+
+
+def _kind(evidence: Evidence) -> ArchitectureType:
+    return (
+        "encoder-decoder"
+        if evidence.config.get("is_encoder_decoder") or evidence.has("decoder_layers")
+        else "encoder-only"
+    )
+
+
+plugin = Vision()
