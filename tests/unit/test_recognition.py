@@ -175,7 +175,7 @@ def test_a_gguf_alone_says_what_it_is(tmp_path):
         (tmp_path / name).write_bytes(SOUND + bytes(4000))
     found = recognise(repository(tmp_path, {}))
     assert found.weights.files == ["model-Q4_K_M.gguf"]
-    assert (found.facts.family, found.facts.library, found.facts.model_type, found.facts.num_layers) == (
+    assert (found.facts.family, found.facts.primary_library, found.facts.model_type, found.facts.num_layers) == (
         "language",
         "llama.cpp",
         "llama",
@@ -187,7 +187,7 @@ def test_mlx_weights_are_recognised(tmp_path):
     """FAM-3"""
     row = next(row for row in TABLE if row["name"] == "llama-3")
     config = row["files"]["config.json"] | {"quantization": {"group_size": 64, "bits": 4}}
-    assert recognise(repository(tmp_path, {"config.json": config})).facts.library == "mlx"
+    assert recognise(repository(tmp_path, {"config.json": config})).facts.primary_library == "mlx"
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,6 @@ class Evidence:
     """Every JSON file that was read, by name; a list, as in `modules.json`, as `{"modules": [...]}`."""
     tags: tuple[str, ...] = ()
     pipeline_tag: str = ""
-    library: str = ""
 
     @cached_property
     def model_type(self) -> str:

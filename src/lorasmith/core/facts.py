@@ -33,7 +33,7 @@ class ModelFacts(BaseModel):
     family: str
     architecture_type: str = "decoder-only"
     task: str = ""
-    library: str = "transformers"
+    primary_library: str = "transformers"
     recognised_by: str = ""
     model_type: str
     architecture: str

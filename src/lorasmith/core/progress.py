@@ -33,6 +33,14 @@ def amount(size: float) -> str:
     return f"{size:.1f} TB"
 
 
+def count(number: int) -> str:
+    """A number of things as people say it: `8.03B`."""
+    for unit, size in (("B", 10**9), ("M", 10**6), ("k", 10**3)):
+        if number >= size:
+            return f"{number / size:.3g}{unit}"
+    return str(number)
+
+
 def _facts(event: Progress) -> str:
     parts = [event.note]
     if event.rate:

@@ -38,7 +38,7 @@ class Family(ABC):
 
     name: str
     title: str
-    library: str = "transformers"
+    primary_library: str = "transformers"
     runs: tuple[ArchitectureType, ...] = ()
     """Kinds that `load` can load so far; none: the family is recognised and checked only."""
     tasks: tuple[str, ...] = ()

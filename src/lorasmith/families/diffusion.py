@@ -20,7 +20,7 @@ _TASKS = {
 class Diffusion(Family):
     name = "diffusion"
     title = "Diffusion pipelines"
-    library = "diffusers"
+    primary_library = "diffusers"
     tasks = (
         "text-to-image", "image-to-image", "text-to-video", "image-to-video", "text-to-audio",
         "unconditional-image-generation", "depth-estimation",

@@ -136,7 +136,7 @@ def evidence_of(repository: Repository, documents: dict[str, Config], gguf: Gguf
         )  # fmt: skip
     return Evidence(
         config=config, config_file=name, files=repository.files, documents=documents, tags=repository.tags,
-        pipeline_tag=repository.pipeline_tag, library=repository.library,
+        pipeline_tag=repository.pipeline_tag,
     )  # fmt: skip
 
 

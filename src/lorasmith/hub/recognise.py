@@ -122,7 +122,7 @@ def _facts(
         family=family.name,
         architecture_type=recognition.architecture_type,
         task=recognition.task,
-        library=_library(evidence, family, weights),
+        primary_library=_primary_library(evidence, family, weights),
         recognised_by=recognition.why,
         model_type=evidence.model_type,
         architecture=(evidence.architectures or (str(evidence.config.get("_class_name", "")),))[0],
@@ -159,14 +159,14 @@ def _facts(
     )
 
 
-def _library(evidence: Evidence, family: Family, weights: Weights) -> str:
+def _primary_library(evidence: Evidence, family: Family, weights: Weights) -> str:
     if weights.form == "gguf":
         return "llama.cpp"
     if weights.form == "mlx" or "mlx" in evidence.tags or evidence.has("quantization"):
         return "mlx"
     if "modules.json" in evidence.documents:
         return "sentence-transformers"
-    return "timm" if evidence.has("pretrained_cfg") else family.library
+    return "timm" if evidence.has("pretrained_cfg") else family.primary_library
 
 
 def _active(tensors: dict[str, Tensor], config: Config) -> int:

@@ -36,7 +36,6 @@ class Repository(ABC):
     """SHA-256 by name, of the files that the Hub stores with one."""
     tags: tuple[str, ...] = ()
     pipeline_tag: str = ""
-    library: str = ""
     gated: bool = False
     private: bool = False
     moved_bytes: int = 0
@@ -93,11 +92,7 @@ class HubRepository(Repository):
         with hub_problems(model, token_given=self._token is not None):
             info = self._info(revision)
         self.revision = info.sha or revision
-        self.tags, self.pipeline_tag, self.library = (
-            tuple(info.tags or ()),
-            info.pipeline_tag or "",
-            info.library_name or "",
-        )
+        self.tags, self.pipeline_tag = tuple(info.tags or ()), info.pipeline_tag or ""
         self.gated, self.private = bool(info.gated), bool(info.private)
         siblings = info.siblings or []
         self.files = {sibling.rfilename: max(0, sibling.size or 0) for sibling in siblings}

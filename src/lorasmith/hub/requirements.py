@@ -37,7 +37,7 @@ class Requirements(BaseModel):
 
 def requirements_of(evidence: Evidence, facts: ModelFacts) -> Requirements:
     """The table of packages, applied to one model."""
-    base = packages.BASE.get(facts.library, packages.BASE["transformers"])
+    base = packages.BASE.get(facts.primary_library, packages.BASE["transformers"])
     specific = [*packages.BY_FAMILY.get(facts.family, ()), *packages.BY_TYPE.get(facts.model_type, ())]
     specific += packages.BY_QUANTIZATION.get(facts.quantization.lower(), ())
     wants_flash = asks_for_flash_attention(evidence)
@@ -45,7 +45,7 @@ def requirements_of(evidence: Evidence, facts: ModelFacts) -> Requirements:
     optional = (
         [packages.FLASH_ATTENTION] if wants_flash or (runs_torch and facts.family in {"language", "multimodal"}) else []
     )
-    optional += [packages.XFORMERS] if facts.library == "diffusers" else []
+    optional += [packages.XFORMERS] if facts.primary_library == "diffusers" else []
     return Requirements(
         base=[Requirement(package=name) for name in base],
         specific=[Requirement(package=name, note=note) for name, note in dict.fromkeys(specific)],

@@ -90,7 +90,7 @@ def _checked(model: str, repository: Repository, question: Question, machine: Ha
         architecture_type=facts.architecture_type,
         architectures=list(found.evidence.architectures) or [facts.architecture],
         task=facts.task,
-        primary_library="peft" if adapter_of else facts.library,
+        primary_library="peft" if adapter_of else facts.primary_library,
         recognised_by=facts.recognised_by,
         adapter_of=adapter_of,
         parameters={"total": facts.num_parameters, "active": facts.num_active_parameters, "by_dtype": facts.parameters_by_dtype},

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lorasmith.core.errors import DoesNotFitProblem
 from lorasmith.core.facts import DataFacts, ModelFacts
-from lorasmith.core.progress import amount
+from lorasmith.core.progress import amount, count
 from lorasmith.plan.hardware import HardwareFacts
 from lorasmith.plan.memory import Training, training_bytes
 
@@ -154,7 +154,7 @@ def _rank(model: ModelFacts, data: DataFacts) -> Chosen:
         return Chosen(16, f"{data.num_train} rows: fewer than 500")
     billions = model.num_parameters / 1e9
     rank = 8 if billions < 1 else 16 if billions < 7 else 32 if billions < 13 else 64
-    reason = f"a model of {_count(model.num_parameters)} parameters"
+    reason = f"a model of {count(model.num_parameters)} parameters"
     per_rank = sum(out + into for out, into in model.linear_shapes)
     # Beyond a quarter of the width an adapter is no longer low-rank.
     most = max(8, min(128, model.hidden_size // 4 // 8 * 8))
@@ -162,7 +162,7 @@ def _rank(model: ModelFacts, data: DataFacts) -> Chosen:
     while raised * per_rank < data.num_supervised_tokens and raised < most:
         raised = min(most, raised * 2)
     if raised > rank:
-        reason += f", raised from {rank} for {_count(data.num_supervised_tokens)} supervised tokens"
+        reason += f", raised from {rank} for {count(data.num_supervised_tokens)} supervised tokens"
     return Chosen(raised, reason)
 
 
@@ -263,10 +263,3 @@ def _evaluations(pick: _Chooser, data: DataFacts, steps: int, epochs: float) -> 
         f"every {max(1, steps // evaluations)} steps, each on {rows} held-out rows: at most 10 % of the time"
     )
     return evaluations, rows
-
-
-def _count(number: int) -> str:
-    for unit, size in (("B", 10**9), ("M", 10**6), ("k", 10**3)):
-        if number >= size:
-            return f"{number / size:.3g}{unit}"
-    return str(number)

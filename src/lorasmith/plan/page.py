@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from rich.console import Console
 from rich.table import Table
 
-from lorasmith.core.progress import amount
+from lorasmith.core.progress import amount, count
 from lorasmith.hub.requirements import Requirement
 from lorasmith.plan.hardware import HardwareFacts
 from lorasmith.plan.report import CheckReport
@@ -16,14 +16,6 @@ from lorasmith.plan.report import CheckReport
 _DEVICES = {"cuda": "GPU", "cpu": "CPU", "split": "GPU + CPU", "none": "–"}
 _DTYPES = {"float32": "fp32", "bfloat16": "bf16 / fp16", "int8": "int8", "nf4": "int4 (nf4)"}
 _METHODS = {"lora": "LoRA", "qlora": "QLoRA", "full": "Full fine-tuning"}
-
-
-def count(number: int) -> str:
-    """A number of parameters as people say it: `8.03 B`."""
-    for unit, size in (("B", 10**9), ("M", 10**6), ("k", 10**3)):
-        if number >= size:
-            return f"{number / size:.3g} {unit}"
-    return str(number)
 
 
 def text_of(report: CheckReport, width: int = 110) -> str:

@@ -34,7 +34,8 @@ class Rules:
 
     tags: list[str] = field(default_factory=list)
     pipeline_tag: str | None = None
-    library: str | None = None
+    made_with: str | None = None
+    """The `library_name` on its page."""
     card: dict[str, Any] = field(default_factory=dict)
     gated: str | bool = False
     """`"auto"` or `"manual"`: listed for everybody, files only with the token."""
@@ -214,7 +215,7 @@ class _Handler(BaseHTTPRequestHandler):
             {
                 "_id": "0" * 24, "id": repository, "modelId": repository, "sha": self.hub.commit(repository),
                 "private": rules.private, "gated": rules.gated, "disabled": False, "tags": rules.tags,
-                "pipeline_tag": rules.pipeline_tag, "library_name": rules.library, "cardData": rules.card,
+                "pipeline_tag": rules.pipeline_tag, "library_name": rules.made_with, "cardData": rules.card,
                 "lastModified": "2026-01-01T00:00:00.000Z", "createdAt": "2026-01-01T00:00:00.000Z", "siblings": siblings,
             }
         )  # fmt: skip
