@@ -11,10 +11,11 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from lorasmith.flow import check as check
+    from lorasmith.flow import doctor as doctor
     from lorasmith.flow import evaluate as evaluate
     from lorasmith.flow import train as train
 
-__all__ = ["__version__", "check", "evaluate", "train"]
+__all__ = ["__version__", "check", "doctor", "evaluate", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -12,14 +12,17 @@ from lorasmith.evaluation.converse import Conversation
 from lorasmith.evaluation.launch import evaluate
 from lorasmith.hub.recognise import know_model
 from lorasmith.plan.check import CheckReport, check
+from lorasmith.plan.doctor import DoctorReport, doctor
 from lorasmith.training.launch import PlanListener, TrainResult, train
 
 __all__ = [
     "CheckReport",
     "Conversation",
+    "DoctorReport",
     "PlanListener",
     "TrainResult",
     "check",
+    "doctor",
     "evaluate",
     "inspect_data",
     "know_model",

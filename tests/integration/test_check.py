@@ -193,7 +193,7 @@ def test_an_8b_model_on_a_6_gb_card_trains_by_qlora_only(lorasmith, hub):
     """CHK-11, CHK-12"""
     report = checked(lorasmith, "acme/big", "--hardware", "rtx3060-6gb")
     on_gpu = {(v["method"], v["dtype"]): v["fits_gpu"] for v in report["verdicts"]}
-    assert report["hardware"]["gpu_bytes"] == 6 * 2**30
+    assert report["hardware"]["gpus"][0]["memory_bytes"] == 6 * 2**30
     assert on_gpu["", "bfloat16"] is False
     assert on_gpu["lora", "bfloat16"] is False
     assert on_gpu["full", "bfloat16"] is False

@@ -12,10 +12,10 @@ from lorasmith.testing import tiny
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tiny")
-    return {name: tiny.build(name, folder / name) for name in tiny.NAMES}
+    return {name: tiny.build(name, folder / name) for name in tiny.DECODERS}
 
 
-@pytest.mark.parametrize("name", tiny.NAMES)
+@pytest.mark.parametrize("name", tiny.DECODERS)
 def test_a_tiny_model_is_recognised_with_its_shape(built, name):
     """TST-3"""
     from lorasmith.hub.recognise import recognise_folder
@@ -27,7 +27,7 @@ def test_a_tiny_model_is_recognised_with_its_shape(built, name):
     assert len(facts.linear_shapes) >= 8
 
 
-@pytest.mark.parametrize("name", tiny.NAMES)
+@pytest.mark.parametrize("name", tiny.DECODERS)
 def test_the_head_at_answers_only_gives_the_logits_of_the_whole_pass(built, name):
     """TRN-2: whatever an architecture does to its logits after the head."""
     import torch
@@ -50,7 +50,7 @@ def test_the_head_at_answers_only_gives_the_logits_of_the_whole_pass(built, name
 
 
 @pytest.mark.parametrize("tokens", [40, 100])
-@pytest.mark.parametrize("name", tiny.NAMES)
+@pytest.mark.parametrize("name", tiny.DECODERS)
 def test_planned_keys_and_values_are_those_that_the_model_keeps(built, name, tokens):
     """CHK-7: to the element; beyond a sliding window transformers keeps one token less than the window."""
     import torch

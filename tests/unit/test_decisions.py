@@ -10,6 +10,7 @@ import pytest
 
 from lorasmith.core.errors import DoesNotFitProblem
 from lorasmith.core.facts import DataFacts, ModelFacts
+from lorasmith.plan.accelerators import GpuFacts
 from lorasmith.plan.choose import choose, learning_rate
 from lorasmith.plan.hardware import HardwareFacts
 from lorasmith.training import autolearn
@@ -43,7 +44,7 @@ def machine(**changes) -> HardwareFacts:
     return HardwareFacts(**{**fields, **changes})
 
 
-GPU = {"gpu": "RTX 3060", "gpu_bytes": 6 * 10**9, "gpu_free_bytes": 6 * 10**9, "gpu_capability": 8.6}
+GPU = GpuFacts(name="RTX 3060", memory_bytes=6 * 10**9, free_bytes=6 * 10**9, capability=8.6)
 
 
 def test_every_value_has_a_reason_and_what_is_given_wins():
@@ -118,8 +119,10 @@ def test_max_length_precision_schedule_and_dropout():
     small = choose({"max_steps": 40}, model(max_positions=256), data(800), machine(cpu_has_bf16=True))
     assert (small.max_length, small.precision, small.schedule, small.dropout) == (256, "bfloat16", "linear", 0.05)
     assert small.steps == 40
-    assert choose({}, model(), data(), machine(**GPU)).precision == "bfloat16"
-    assert choose({}, model(), data(), machine(**{**GPU, "gpu_capability": 7.5})).precision == "float16"
+    assert choose({}, model(), data(), machine(gpus=[GPU])).precision == "bfloat16"
+    assert (
+        choose({}, model(), data(), machine(gpus=[GPU.model_copy(update={"capability": 7.5})])).precision == "float16"
+    )
 
 
 def test_the_micro_batch_is_the_largest_that_fits_and_the_effective_batch_stays():

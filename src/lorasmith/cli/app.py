@@ -23,6 +23,7 @@ VERBS = {
     "chat": "Talk to a model, with or without an adapter",
     "generate": "Answer one prompt, or every line of a file",
     "config": "Show and change settings",
+    "doctor": "Say whether this machine and this installation are in order",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -15,6 +16,7 @@ from typing import Any
 from lorasmith.core.errors import EnvironmentProblem, UsageProblem
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+_PARTIAL_OF = re.compile(r"^\..+\.(\d{1,9})\.partial$")  # of a file: the process that writes it
 
 
 def home() -> Path:
@@ -39,19 +41,35 @@ def free_folder(folder: Path) -> Path:
     return candidate
 
 
+def existing(folder: Path) -> Path:
+    """`folder`, or the first of those above it that exists."""
+    return next(path for path in (folder, *folder.parents) if os.access(path, os.F_OK))
+
+
 def make_folder(folder: Path) -> Path:
     """Create `folder` with its parents. Raises EnvironmentProblem where rights or disk forbid it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise PermissionError(13, "Permission denied")
     except OSError as error:
-        raise EnvironmentProblem(
-            f"The folder '{folder}' cannot be written",
-            why=f"{error.strerror or error}.",
-            fix="Choose another with --output, or set LORASMITH_HOME.",
-        ) from error
+        raise _unwritable(folder, error) from error
+    require_writable(folder)
     return folder
+
+
+def require_writable(folder: Path) -> None:
+    """Raises EnvironmentProblem where `folder`, or the one in which it would be made, cannot be written. It makes nothing."""
+    start = existing(folder)
+    if not start.is_dir():
+        raise _unwritable(folder, NotADirectoryError(errno.ENOTDIR, f"'{start}' is a file"))
+    if not os.access(start, os.W_OK | os.X_OK):
+        raise _unwritable(folder, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
+
+
+def _unwritable(folder: Path, error: OSError) -> EnvironmentProblem:
+    return EnvironmentProblem(
+        f"The folder '{folder}' cannot be written", why=f"{error.strerror or error}.",
+        fix="Choose another with --output, or set LORASMITH_HOME.",
+    )  # fmt: skip
 
 
 def _flush(path: Path) -> None:
@@ -108,3 +126,30 @@ def write_folder(folder: Path, fill: Callable[[Path], None]) -> None:
     partial.rename(folder)
     _flush(folder.parent)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def leftovers(folder: Path, *, depth: int = 4) -> list[Path]:
+    """Unfinished files and folders below `folder`: what a writer left that was killed. Those of a process that lives are none."""
+    found: list[Path] = []
+    for parent, folders, names in os.walk(folder):
+        here = Path(parent)
+        unfinished = [name for name in folders if name.endswith(".partial")]
+        unfinished += [name for name in names if name.endswith(".partial") and not _is_being_written(name)]
+        found += [here / name for name in unfinished]
+        is_deep = len(here.relative_to(folder).parts) + 1 >= depth
+        folders[:] = [] if is_deep else [name for name in folders if name not in unfinished and name != ".venv"]
+    return sorted(found)
+
+
+def _is_being_written(name: str) -> bool:
+    """Whether a file's temporary name holds the number of a process that lives."""
+    match = _PARTIAL_OF.search(name)
+    if not match:
+        return False
+    try:
+        os.kill(int(match[1]), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # somebody else's
+    return True

@@ -42,6 +42,15 @@ class Settings(BaseModel):
     judges: dict[str, dict[str, Any]] = Field(default_factory=dict, description="LLM judges by id")
     trackers: list[str] = Field(default_factory=lambda: ["tensorboard"], description="Where metrics go")
 
+    @field_validator("huggingface_token")
+    @classmethod
+    def _clean(cls, value: SecretStr | None) -> SecretStr | None:
+        """Without the line end that `$(cat file)` or an editor left. Raises ValueError for what no header could carry."""
+        token = value.get_secret_value().strip() if value else ""
+        if not token.isascii() or any(not sign.isprintable() or sign == " " for sign in token):
+            raise ValueError("a token holds letters, digits and '_' only")
+        return SecretStr(token) if token else None
+
     @field_validator("models_dir", "adapters_dir", "cache_dir", "logs_dir", mode="before")
     @classmethod
     def _expand(cls, value: str | Path) -> Path:
@@ -60,11 +69,17 @@ def _lines_of(text: str) -> dict[str, int]:
     return {key.value: key.start_mark.line + 1 for key, _ in node.value}
 
 
+def _yaml_trouble(error: yaml.YAMLError) -> str:
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+        return f"Line {error.problem_mark.line + 1}: {error.problem}."
+    return type(error).__name__
+
+
 def _from_file(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     """The keys of the file, and where each stands, for messages."""
     try:
         text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}, {}
     except (OSError, UnicodeDecodeError) as error:
         raise UsageProblem(f"The settings file '{path}' cannot be read", why=str(error)) from error
@@ -72,7 +87,8 @@ def _from_file(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
         values = yaml.safe_load(text)
         lines = _lines_of(text)
     except yaml.YAMLError as error:
-        raise UsageProblem(f"The settings file '{path}' is no YAML", why=str(error)) from error
+        # `str(error)` and the traceback would quote the line, and a token may stand there.
+        raise UsageProblem(f"The settings file '{path}' is no YAML", why=_yaml_trouble(error)) from None
     if values is None:
         return {}, {}
     if not isinstance(values, dict):
@@ -92,12 +108,23 @@ def _from_environment() -> tuple[dict[str, str], dict[str, str]]:
     return values, origins
 
 
-def load(flags: dict[str, Any] | None = None, *, path: Path | None = None) -> Settings:
-    """Settings in force. Raises UsageProblem that names key, place and cure."""
-    values, origins = _from_file(path or config_path())
-    for more, where in (_from_environment(), (flags or {}, dict.fromkeys(flags or {}, "the command line"))):
+def _gathered(flags: dict[str, Any], path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """What is set anywhere, and where."""
+    values, origins = _from_file(path)
+    for more, where in (_from_environment(), (flags, dict.fromkeys(flags, "the command line"))):
         values.update(more)
         origins.update(where)
+    return values, origins
+
+
+def origin(key: str) -> str:
+    """Where a setting in force comes from: a file with its line, a variable; empty for a default. Raises UsageProblem."""
+    return _gathered({}, config_path())[1].get(key, "")
+
+
+def load(flags: dict[str, Any] | None = None, *, path: Path | None = None) -> Settings:
+    """Settings in force. Raises UsageProblem that names key, place and cure."""
+    values, origins = _gathered(flags or {}, path or config_path())
     for key in values:
         if key not in Settings.model_fields:
             raise UsageProblem(

@@ -33,6 +33,13 @@ BY_SHAPE = 40  # what the fields look like, no class being named
 LEFT_OVER = 10
 
 
+# Parts of the names of weights with two sides that are no linear layers, or that are trained in full or not at all.
+NOT_ADAPTED = (
+    "embed", "wte", "wpe", "lm_head", "norm", "ln_", "embed_out", "shared", "score", "rotary", "classifier", "pooler",
+    "cls.", "proj_out", "position", "relative_attention_bias", "qa_outputs", "quantizer", "codevectors", "predictions",
+)  # fmt: skip
+
+
 class Family(ABC):
     """One model family. A plug-in module in `families/` holds one as `plugin`."""
 
@@ -48,9 +55,9 @@ class Family(ABC):
     def recognise(self, evidence: Evidence) -> Recognition | None:
         """The claim to a model, or None: by structure, never by its name."""
 
-    def linear_shapes(self, shapes: Mapping[str, list[int]]) -> list[tuple[int, int]]:  # noqa: ARG002  a hook
-        """Of all weights' shapes by name, those of the linear layers that LoRA adapts, as (out, in)."""
-        return []
+    def adapts(self, name: str, shape: list[int]) -> bool:
+        """Whether LoRA adapts the weight of this name and shape: every linear layer but embeddings and heads."""
+        return name.endswith(".weight") and len(shape) == 2 and not any(part in name for part in NOT_ADAPTED)
 
     def load(self, folder: Path, *, dtype: str, device: str) -> Any:
         """The model, frozen, in `dtype` on `device`. Worker plane only: this imports torch.

@@ -31,6 +31,8 @@ BY_FAMILY: dict[str, tuple[Package, ...]] = {
 _CUDA = "requires CUDA compilation"
 _MAMBA = (Package("mamba-ssm", _CUDA), Package("causal-conv1d", _CUDA))
 _OCR = (Package("pytesseract", "requires the program tesseract, for images without words"),)
+# Processors of transformers 5 that read videos cannot be made without torchvision, whatever is asked of them.
+_VIDEO = (Package("qwen-vl-utils"), Package("torchvision"))
 BY_TYPE: dict[str, tuple[Package, ...]] = {
     "mamba": _MAMBA, "mamba2": _MAMBA, "falcon_mamba": _MAMBA, "jamba": _MAMBA, "bamba": _MAMBA, "zamba": _MAMBA,
     "zamba2": _MAMBA,
@@ -39,8 +41,9 @@ BY_TYPE: dict[str, tuple[Package, ...]] = {
     "rwkv7": (Package("flash-linear-attention", "requires CUDA (Triton)"),),
     "xlstm": (Package("xlstm", "optional, for the fused kernels"),),
     "layoutlmv2": (*_OCR, Package("detectron2", _CUDA)), "layoutlmv3": _OCR, "layoutlm": _OCR, "lilt": _OCR,
-    "qwen2_vl": (Package("qwen-vl-utils"),), "qwen2_5_vl": (Package("qwen-vl-utils"),), "qwen3_vl": (Package("qwen-vl-utils"),),
-    "smolvlm": (Package("num2words"),), "idefics3": (Package("num2words"),),
+    "qwen2_vl": _VIDEO, "qwen2_5_vl": _VIDEO, "qwen3_vl": _VIDEO,
+    "smolvlm": (Package("num2words"), Package("torchvision")), "internvl": (Package("torchvision"),),
+    "clip": (Package("pillow"),), "siglip": (Package("pillow"),), "siglip2": (Package("pillow"),),
     "t5": (Package("sentencepiece"),), "mt5": (Package("sentencepiece"),), "mbart": (Package("sentencepiece"),),
     "marian": (Package("sentencepiece"), Package("sacremoses")), "m2m_100": (Package("sentencepiece"),),
     "pegasus": (Package("sentencepiece"),),

@@ -15,6 +15,8 @@ _TASKS = {
     "Depth": "depth-estimation", "Normals": "depth-estimation",
     "DDPM": "unconditional-image-generation", "DDIM": "unconditional-image-generation",
 }  # fmt: skip
+_FROZEN_PARTS = ("text_encoder", "vae", "vqvae", "safety_checker", "image_encoder", "movq")
+_ATTENTION = tuple(f".to_{part}.weight" for part in ("q", "k", "v", "out.0"))
 
 
 class Diffusion(Family):
@@ -34,6 +36,11 @@ class Diffusion(Family):
             return Recognition(BY_LAYOUT, "diffusion", "component", f"one component of a pipeline: {kind}")
         task = next((task for part, task in _TASKS.items() if part in kind), "text-to-image")
         return Recognition(BY_LAYOUT, "diffusion", task, f"model_index.json names the pipeline {kind}")
+
+    def adapts(self, name: str, shape: list[int]) -> bool:
+        """The projections of attention in the part that removes the noise."""
+        part = not name.startswith(_FROZEN_PARTS)
+        return part and len(shape) == 2 and name.endswith(_ATTENTION)
 
 
 plugin = Diffusion()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lorasmith.core.evidence import Evidence
 from lorasmith.families._base import BY_HEAD, BY_SHAPE, Family, Recognition
 
-_NOT_ADAPTED = ("embed", "wte", "wpe", "lm_head", "norm", "ln_", "embed_out", "shared", "score", "rotary")
 _WRITING_HEADS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
 # Keys of layers that carry a state instead of looking back, in models that are language models otherwise.
 _LINEAR_ATTENTION = ("linear_num_key_heads", "linear_key_head_dim", "linear_attn_config", "conv_L_cache", "block_types")
@@ -41,13 +39,6 @@ class Language(Family):
         ):
             return Recognition(BY_SHAPE, kind, "text-generation", "fields of a decoder, no class being named")
         return None
-
-    def linear_shapes(self, shapes: Mapping[str, list[int]]) -> list[tuple[int, int]]:
-        return [
-            (shape[0], shape[1])
-            for name, shape in shapes.items()
-            if name.endswith(".weight") and len(shape) == 2 and not any(part in name for part in _NOT_ADAPTED)
-        ]
 
     def load(self, folder: Path, *, dtype: str, device: str) -> Any:
         import torch

@@ -151,12 +151,21 @@ def _facts(
         or sum(repository.files[name] for name in weights.files),
         weight_form=weights.form,
         weight_files=weights.files,
-        cache=cache_groups(config) if recognition.architecture_type not in _WITHOUT_CACHE else [],
+        cache=cache_groups(config) if _writes_on(family, recognition) else [],
         has_experts=any(".experts." in name for name in tensors),
-        linear_shapes=family.linear_shapes({name: list(tensor.shape) for name, tensor in tensors.items()}),
+        linear_shapes=[
+            (tensor.shape[0], tensor.shape[1])
+            for name, tensor in tensors.items()
+            if family.adapts(name, list(tensor.shape))
+        ],
         stored_dtype=_stored(tensors),
         quantization=str(quantization.get("quant_method") or "quantized") if quantization else "",
     )
+
+
+def _writes_on(family: Family, recognition: Recognition) -> bool:
+    """Whether it answers piece by piece and keeps what it has read: a DETR has a decoder too, and answers at once."""
+    return recognition.architecture_type not in _WITHOUT_CACHE and family.name != "vision"
 
 
 def _primary_library(evidence: Evidence, family: Family, weights: Weights) -> str:

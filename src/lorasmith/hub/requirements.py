@@ -40,6 +40,7 @@ def requirements_of(evidence: Evidence, facts: ModelFacts) -> Requirements:
     base = packages.BASE.get(facts.primary_library, packages.BASE["transformers"])
     specific = [*packages.BY_FAMILY.get(facts.family, ()), *packages.BY_TYPE.get(facts.model_type, ())]
     specific += packages.BY_QUANTIZATION.get(facts.quantization.lower(), ())
+    specific = [package for package in specific if package.name not in _needless(evidence)]
     wants_flash = asks_for_flash_attention(evidence)
     runs_torch = "torch" in base
     optional = (
@@ -56,6 +57,16 @@ def requirements_of(evidence: Evidence, facts: ModelFacts) -> Requirements:
         flash_attention=wants_flash,
         custom_code=custom_code(evidence),
     )
+
+
+def _needless(evidence: Evidence) -> set[str]:
+    """Packages of a type that this very repository does without."""
+    needless: set[str] = set()
+    if evidence.part("backbone_config").get("model_type", "timm_backbone") != "timm_backbone":
+        needless.add("timm")
+    if "tokenizer.json" in evidence.files:
+        needless.add("sentencepiece")
+    return needless
 
 
 def asks_for_flash_attention(evidence: Evidence) -> bool:

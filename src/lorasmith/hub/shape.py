@@ -149,7 +149,16 @@ def number(config: Config, *keys: str, default: int) -> int:
 
 def max_positions(config: Config) -> int:
     """Tokens that the model reads, rope scaling included."""
-    plain = number(config, "max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "n_ctx", default=2048)
+    plain = number(
+        config,
+        "max_position_embeddings",
+        "n_positions",
+        "max_target_positions",
+        "max_seq_len",
+        "seq_length",
+        "n_ctx",
+        default=2048,
+    )
     scaling = config.get("rope_scaling") or config.get("rope_parameters")
     if isinstance(scaling, dict) and scaling.get("rope_type", scaling.get("type")) in ("linear", "dynamic", "yarn"):
         factor, original = scaling.get("factor"), scaling.get("original_max_position_embeddings")

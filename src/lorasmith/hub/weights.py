@@ -62,6 +62,7 @@ _SMALL_FOLDERS = (
 )
 
 
+_MODULE_FOLDER = re.compile(r"\d+_\w+")  # of a sentence-transformers model: 1_Pooling, 2_Dense
 H = TypeVar("H")
 
 
@@ -178,7 +179,7 @@ def installed_files(repository: Repository, weights: Weights) -> dict[str, int]:
         if is_weight(name) or name.startswith(_COPIES) or name.rsplit("/", maxsplit=1)[-1].startswith("."):
             return False
         folder = name.split("/", maxsplit=1)[0] if "/" in name else ""
-        in_place = not folder or folder in inside or folder in _SMALL_FOLDERS
+        in_place = not folder or folder in inside or folder in _SMALL_FOLDERS or bool(_MODULE_FOLDER.fullmatch(folder))
         return in_place and name.endswith(_KEPT_SUFFIXES)
 
     return {name: size for name, size in repository.files.items() if wanted(name)}

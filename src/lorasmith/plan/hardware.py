@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-import platform
 import re
 import resource
 import shutil
-import subprocess
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -17,22 +14,12 @@ from pydantic import BaseModel, ConfigDict
 
 from lorasmith.core import paths
 from lorasmith.core.errors import UsageProblem
+from lorasmith.core.progress import amount
 from lorasmith.core.registry import nearest
+from lorasmith.plan.accelerators import GpuFacts, accelerators
+from lorasmith.plan.host import ROOT, Processor, processor, ram, text
 
 _RAM_LEFT = 0.85  # of a described machine's memory: a desktop and a browser take the rest
-
-_INSTRUCTION_SETS = (
-    "avx2",
-    "avx512f",
-    "avx512_vnni",
-    "avx512_bf16",
-    "amx_bf16",
-    "amx_int8",
-    "asimd",
-    "bf16",
-    "i8mm",
-    "sve",
-)
 _NATIVE_BF16 = {"amx_bf16", "avx512_bf16", "bf16"}
 _BUSY_PERCENT = 35.0  # one busy core of two is 50
 
@@ -52,17 +39,42 @@ class HardwareFacts(BaseModel):
     """Of the processor, those that matter for speed."""
     disk_free_bytes: int = 0
     """Free where the home folder is."""
-    gpu: str = ""
-    gpu_bytes: int = 0
-    gpu_free_bytes: int = 0
-    gpu_capability: float = 0.0
-    num_gpus: int = 0
+    gpus: list[GpuFacts] = []
+    """Those that torch would see, in its order. What is said of `gpu` below is said of the first, which torch takes; an Apple
+    GPU is listed and not used: no worker was ever tried on one."""
+    gpu_trouble: str = ""
+    """Why a GPU that is there cannot be used."""
     described: bool = False
     """Whether the user described this machine; False where it was observed."""
 
     @property
+    def num_gpus(self) -> int:
+        return len(self.gpus)
+
+    @property
+    def _used(self) -> GpuFacts | None:
+        return next((gpu for gpu in self.gpus if gpu.kind != "mps"), None)
+
+    @property
+    def gpu(self) -> str:
+        return self._used.name if self._used else ""
+
+    @property
+    def gpu_bytes(self) -> int:
+        return self._used.memory_bytes if self._used else 0
+
+    @property
+    def gpu_free_bytes(self) -> int:
+        return self._used.free_bytes if self._used else 0
+
+    @property
+    def gpu_capability(self) -> float:
+        return self._used.capability if self._used else 0.0
+
+    @property
     def device(self) -> str:
-        return "cuda" if self.gpu else "cpu"
+        """As torch names it: a ROCm GPU is called cuda too."""
+        return "cuda" if self._used else "cpu"
 
     @property
     def free_bytes(self) -> int:
@@ -70,90 +82,58 @@ class HardwareFacts(BaseModel):
         return self.gpu_free_bytes if self.gpu else self.ram_free_bytes
 
 
-def _text(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8")
-    except OSError:
-        return ""
-
-
-def _cpu_facts() -> tuple[str, list[str]]:
-    """The processor's name and those of its instruction sets that matter."""
-    info = _text("/proc/cpuinfo")
-    lines = dict(line.split(":", 1) for line in info.splitlines() if ":" in line)
-    facts = {key.strip(): value.strip() for key, value in lines.items()}
-    flags = set((facts.get("flags") or facts.get("Features") or "").split())
-    name = facts.get("model name") or platform.processor() or platform.machine()
-    return name, [flag for flag in _INSTRUCTION_SETS if flag in flags]
-
-
-def _cgroup_limit() -> int:
-    limit = _text("/sys/fs/cgroup/memory.max").strip() or _text("/sys/fs/cgroup/memory/memory.limit_in_bytes").strip()
-    return int(limit) if limit.isdigit() and int(limit) < 2**60 else 0
-
-
-def _gpu() -> tuple[str, int, int, float]:
-    """Name, memory, free memory (bytes) and compute capability of the first CUDA GPU."""
-    tool = shutil.which("nvidia-smi")
-    if not tool or os.environ.get("CUDA_VISIBLE_DEVICES") == "":
-        return "", 0, 0, 0.0
-    query = "--query-gpu=name,memory.total,memory.free,compute_cap"
-    try:
-        done = subprocess.run(
-            [tool, query, "--format=csv,noheader,nounits"], capture_output=True, text=True, timeout=10, check=True
-        )
-        name, total, free, capability = (cell.strip() for cell in done.stdout.splitlines()[0].split(","))
-    except (OSError, subprocess.SubprocessError, IndexError, ValueError):
-        return "", 0, 0, 0.0
-    return name, int(total) * 2**20, int(free) * 2**20, float(capability)
-
-
 def peak_resident_bytes() -> int:
     """The most memory that this process has held resident so far.
 
     Not by getrusage where it can be helped: on Linux its figure starts at what the parent held when it started us.
     """
-    for line in _text("/proc/self/status").splitlines():
+    for line in text(ROOT / "proc/self/status").splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # macOS counts bytes
 
 
 @cache
-def _fixed() -> tuple[str, list[str], int, int]:
-    """Name, instruction sets, physical cores and threads that this process may use."""
-    name, sets = _cpu_facts()
+def _fixed() -> tuple[Processor, int, int]:
+    """The processor, and how many of its physical cores and threads this process may use."""
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return name, sets, min(threads, psutil.cpu_count(logical=False) or threads), threads
+    return processor(), min(threads, psutil.cpu_count(logical=False) or threads), threads
 
 
 def observe() -> HardwareFacts:
     """The machine as it is now."""
-    cpu, sets, cores, threads = _fixed()
-    memory = psutil.virtual_memory()
-    limit = _cgroup_limit()
-    gpu, gpu_bytes, gpu_free, capability = _gpu()
+    cpu, cores, threads = _fixed()
+    memory = ram()
+    gpus, trouble = accelerators(cpu.name, memory)
     return HardwareFacts(
-        cpu=cpu,
+        cpu=cpu.name,
         num_cores=cores,
-        ram_bytes=min(memory.total, limit or memory.total),
-        ram_free_bytes=min(memory.available, limit or memory.available),
-        cpu_has_bf16=bool(_NATIVE_BF16 & set(sets)),
+        ram_bytes=memory.total,
+        ram_free_bytes=memory.available,
+        cpu_has_bf16=bool(_NATIVE_BF16 & set(cpu.instruction_sets)),
         num_threads=threads,
-        instruction_sets=sets,
-        disk_free_bytes=_disk_free(),
-        gpu=gpu,
-        gpu_bytes=gpu_bytes,
-        gpu_free_bytes=gpu_free,
-        gpu_capability=capability,
-        num_gpus=1 if gpu else 0,
+        instruction_sets=cpu.instruction_sets,
+        disk_free_bytes=shutil.disk_usage(paths.existing(paths.home())).free,
+        gpus=gpus,
+        gpu_trouble=trouble,
     )
 
 
-def _disk_free() -> int:
-    """Free bytes on the disk of the home folder, or of the first of its parents that exists."""
-    folder = next(path for path in (paths.home(), *paths.home().parents) if path.exists())
-    return shutil.disk_usage(folder).free
+def hardware_lines(machine: HardwareFacts) -> list[tuple[str, str]]:
+    """The machine as people read it: what, and what is known of it."""
+    sets = f", {', '.join(machine.instruction_sets)}" if machine.instruction_sets else ""
+    cores = f"{machine.num_cores} core{'' if machine.num_cores == 1 else 's'}"
+    return [
+        ("CPU", f"{machine.cpu}, {cores}{sets}"),
+        ("Memory", f"{amount(machine.ram_bytes)}, {amount(machine.ram_free_bytes)} available"),
+        *(("GPU", _gpu_line(gpu)) for gpu in machine.gpus),
+        *([] if machine.gpus else [("GPU", machine.gpu_trouble or "none")]),
+    ]
+
+
+def _gpu_line(gpu: GpuFacts) -> str:
+    shared = " of the machine's memory" if gpu.kind == "mps" else ""
+    return f"{gpu.name}, {amount(gpu.memory_bytes)}{shared}, {amount(gpu.free_bytes)} free"
 
 
 # Memory in GB and compute capability of cards that people name, by the maker's data sheets.
@@ -195,23 +175,11 @@ def describe(text: str) -> HardwareFacts:
             why=nearest(name, _CARDS),
             fix="Say for example: rtx3060-6gb, or ram=16,vram=8 (GB).",
         )
-    changes: dict[str, Any] = {
-        "described": True,
-        "gpu": "",
-        "gpu_bytes": 0,
-        "gpu_free_bytes": 0,
-        "gpu_capability": 0.0,
-        "num_gpus": 0,
-    }
+    changes: dict[str, Any] = {"described": True, "gpus": [], "gpu_trouble": ""}
     if said.get("vram"):
         size = round(said["vram"] * 2**30)
-        changes |= {
-            "gpu": card or "GPU",
-            "gpu_bytes": size,
-            "gpu_free_bytes": size,
-            "gpu_capability": capability,
-            "num_gpus": 1,
-        }
+        gpu = GpuFacts(name=card or "GPU", memory_bytes=size, free_bytes=size, capability=capability)
+        changes["gpus"] = [gpu]
     if "ram" in said:
         changes |= {"ram_bytes": round(said["ram"] * 2**30), "ram_free_bytes": round(said["ram"] * 2**30 * _RAM_LEFT)}
     if "disk" in said:

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from lorasmith.core.progress import amount, count
 from lorasmith.hub.requirements import Requirement
-from lorasmith.plan.hardware import HardwareFacts
+from lorasmith.plan.hardware import hardware_lines
 from lorasmith.plan.report import CheckReport
 
 _DEVICES = {"cuda": "GPU", "cpu": "CPU", "split": "GPU + CPU", "none": "–"}
@@ -130,16 +130,8 @@ def _requirements(out: Console, report: CheckReport) -> None:
 
 
 def _hardware(out: Console, report: CheckReport) -> None:
-    machine = report.hardware
-    sets = f", {', '.join(machine.instruction_sets)}" if machine.instruction_sets else ""
-    _lines(
-        out, "Hardware Compatibility Check: " + ("The Hardware Described" if machine.described else "Your Hardware"),
-        [
-            ("CPU", f"{machine.cpu}, {machine.num_cores} cores{sets}"),
-            ("Memory", f"{amount(machine.ram_bytes)}, {amount(machine.ram_free_bytes)} available"),
-            ("GPU", _card(machine)),
-        ],
-    )  # fmt: skip
+    whose = "The Hardware Described" if report.hardware.described else "Your Hardware"
+    _lines(out, f"Hardware Compatibility Check: {whose}", hardware_lines(report.hardware))
     _table(
         out, "Compatibility Analysis", ("Quantization", "Memory", "Can Run?", "Device", "Notes"),
         [
@@ -164,12 +156,6 @@ def _hardware(out: Console, report: CheckReport) -> None:
                 for verdict in training
             ],
         )  # fmt: skip
-
-
-def _card(machine: HardwareFacts) -> str:
-    if not machine.gpu:
-        return "none"
-    return f"{machine.gpu}, {amount(machine.gpu_bytes)}, {amount(machine.gpu_free_bytes)} free"
 
 
 def _table(out: Console, title: str, columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:

@@ -18,12 +18,12 @@ from lorasmith.core.errors import EnvironmentProblem, InterruptedRun, WorkerCras
 from lorasmith.core.events import Event, Failure, Listener, Result, follow
 
 _TAIL_CHARS = 1500
-_LIBRARIES = ("torch", "transformers", "peft", "accelerate", "safetensors")
+LIBRARIES = ("torch", "transformers", "peft", "accelerate", "safetensors")
 
 
 def require_training_libraries() -> None:
     """Raises EnvironmentProblem with the cure where the worker's libraries are not installed here."""
-    missing = [name for name in _LIBRARIES if importlib.util.find_spec(name) is None]
+    missing = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
     if missing:
         raise EnvironmentProblem(
             f"Training needs libraries that are not installed here: {', '.join(missing)}",

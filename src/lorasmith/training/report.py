@@ -19,6 +19,9 @@ from lorasmith.training.autolearn import Evaluation, StopReason, best
 from lorasmith.training.page import page
 from lorasmith.training.spec import WorkerSpec
 
+# Of the hardware: what says nothing of the run, or too much of the machine.
+_OF_THE_MOMENT: dict[str, Any] = {"ram_free_bytes": True, "gpus": {"__all__": {"free_bytes", "uuid"}}}
+
 
 class Outcome(BaseModel):
     """What happened in a training, as its worker saw it."""
@@ -155,7 +158,7 @@ def _manifest(spec: WorkerSpec, facts: DataFacts, outcome: Outcome, report: Trai
         "asked": spec.spec.model_dump(mode="json", exclude_defaults=True, exclude={"model", "data", "output"}),
         "seed": spec.spec.seed,
         "versions": {"lorasmith": version("lorasmith"), "python": platform.python_version(), **outcome.versions},
-        "hardware": hardware.observe().model_dump(mode="json", exclude={"ram_free_bytes", "gpu_free_bytes"}),
+        "hardware": hardware.observe().model_dump(mode="json", exclude=_OF_THE_MOMENT),
         "peak_memory_bytes": {"predicted": report.predicted_peak_bytes, "measured": report.peak_memory_bytes},
         "tokens_per_second": {"all": report.tokens_per_second, "supervised": report.supervised_tokens_per_second},
         "stop_reason": report.stop_reason,

@@ -34,15 +34,21 @@ def answer_logits(
     models would be most of a training's memory. Whatever the model does to its logits afterwards is done to these.
     """
     labels = batch["labels"]
-    wanted = torch.zeros_like(labels, dtype=torch.bool)
-    wanted[:, :-1] = labels[:, 1:] != IGNORED
+    rows, columns = (labels[:, 1:] != IGNORED).nonzero(as_tuple=True)
+    return logits_at(model, batch["input_ids"], rows, columns), labels[rows, columns + 1], rows
+
+
+def logits_at(
+    model: torch.nn.Module, input_ids: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor
+) -> torch.Tensor:
+    """Logits (places, vocabulary) in fp32 at the places (row, column) of `input_ids`: the head runs nowhere else."""
     head = model.get_output_embeddings()
-    hook = head.register_forward_pre_hook(lambda _, inputs: (inputs[0][wanted], *inputs[1:]))
+    hook = head.register_forward_pre_hook(lambda _, inputs: (inputs[0][rows, columns], *inputs[1:]))
     try:
-        logits = model(input_ids=batch["input_ids"], use_cache=False).logits
+        logits = model(input_ids=input_ids, use_cache=False).logits
     finally:
         hook.remove()
-    return logits.float(), labels[:, 1:][wanted[:, :-1]], wanted.nonzero()[:, 0]
+    return logits.float()
 
 
 @torch.inference_mode()
