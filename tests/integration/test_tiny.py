@@ -21,7 +21,7 @@ def test_a_tiny_model_is_recognised_with_its_shape(built, name):
     from lorasmith.hub.recognise import recognise_folder
 
     facts = recognise_folder(built[name])
-    assert (facts.family, facts.num_layers, facts.vocab_size) == ("language", 2, tiny.VOCABULARY)
+    assert (facts.family, facts.stacks[0].layers, facts.vocab_size) == ("language", 2, tiny.VOCABULARY)
     assert (facts.hidden_size, facts.max_positions) == (32, 256) or name == "falcon"
     assert 20_000 < facts.num_parameters < 200_000
     assert len(facts.linear_shapes) >= 8

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lorasmith.core.errors import DoesNotFitProblem
-from lorasmith.core.facts import DataFacts, ModelFacts
+from lorasmith.core.facts import CacheGroup, DataFacts, ModelFacts, Stack
 from lorasmith.plan.accelerators import GpuFacts
 from lorasmith.plan.choose import choose, learning_rate
 from lorasmith.plan.hardware import HardwareFacts
@@ -17,12 +17,15 @@ from lorasmith.training import autolearn
 from lorasmith.training.autolearn import Evaluation, Thresholds
 from lorasmith.training.batches import micro_batches, step_batches
 
+LAYERS = Stack(layers=28, hidden=1024, middle=3072, queries=1024, keys=512, heads=16, gated=True, activation="silu")
+
 
 def model(**changes) -> ModelFacts:
     shapes = [(1024, 1024)] * 4 + [(3072, 1024), (3072, 1024), (1024, 3072)]
     fields = {
         "id": "m", "folder": Path("/m"), "family": "language", "model_type": "llama", "architecture": "LlamaForCausalLM",
-        "hidden_size": 1024, "intermediate_size": 3072, "num_layers": 28, "num_heads": 16, "num_kv_heads": 8,
+        "hidden_size": 1024, "stacks": [LAYERS],
+        "cache": [CacheGroup(count=28, per_token=1024)],
         "vocab_size": 32_000, "max_positions": 4096, "num_parameters": 600_000_000, "weight_bytes": 1_200_000_000,
         "linear_shapes": shapes * 28, "stored_dtype": "bfloat16",
     }  # fmt: skip
@@ -55,6 +58,8 @@ def test_every_value_has_a_reason_and_what_is_given_wins():
     chosen = set(type(plan).model_fields) - {
         "reasons",
         "predicted_peak_bytes",
+        "uncorrected_peak_bytes",
+        "tight_memory",
         "use_rslora",
         "eval_every",
         "eval_rows",

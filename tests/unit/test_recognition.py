@@ -175,7 +175,12 @@ def test_a_gguf_alone_says_what_it_is(tmp_path):
         (tmp_path / name).write_bytes(SOUND + bytes(4000))
     found = recognise(repository(tmp_path, {}))
     assert found.weights.files == ["model-Q4_K_M.gguf"]
-    assert (found.facts.family, found.facts.primary_library, found.facts.model_type, found.facts.num_layers) == (
+    assert (
+        found.facts.family,
+        found.facts.primary_library,
+        found.facts.model_type,
+        found.evidence.config["num_hidden_layers"],
+    ) == (
         "language",
         "llama.cpp",
         "llama",

@@ -19,9 +19,10 @@ from lorasmith.plan.report import Question
 @options_of(Question)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output and nothing else")
 @click.option("--refresh", is_flag=True, help="Ask again, though there is a check of the last 24 hours")
-def command(model: str, as_json: bool, refresh: bool, **options: Any) -> None:
+@click.option("--trace", is_flag=True, help="A second opinion on memory by the model's own code: takes a minute")
+def command(model: str, as_json: bool, refresh: bool, trace: bool, **options: Any) -> None:
     """Say what MODEL is and whether it runs and trains here, without fetching a weight."""
-    report = flow.check(model, make_spec(Question, **given(options)), refresh=refresh)
+    report = flow.check(model, make_spec(Question, **given(options)), refresh=refresh, trace=trace)
     if as_json:
         click.echo(report.model_dump_json(indent=2))
     else:

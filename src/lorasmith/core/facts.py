@@ -21,6 +21,31 @@ class CacheGroup(BaseModel):
     state: int = 0
 
 
+class Stack(BaseModel):
+    """Transformer blocks of one shape: what one keeps for the backward pass follows from these (plan/activations.py)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    layers: int
+    hidden: int
+    middle: int
+    queries: int
+    """Width of all heads' queries together."""
+    keys: int
+    """Width of all heads' keys together; values are as wide."""
+    heads: int
+    tokens: int = 0
+    """For each example: patches of an image, frames of sound; 0 where it is the length of the text."""
+    across: int | None = None
+    """Tokens that a second attention looks across to, 0 for the length of the text; None without one."""
+    gated: bool = False
+    activation: str = "gelu"
+    head_norms: bool = False
+    """Whether queries and keys are normed, each head by itself."""
+    hidden_dropout: bool = False
+    attention_dropout: bool = False
+
+
 class ModelFacts(BaseModel):
     """What a repository says of its model, read without loading it. Sizes are numbers of elements unless named."""
 
@@ -39,16 +64,13 @@ class ModelFacts(BaseModel):
     architecture: str
     """The first class that the configuration names."""
     hidden_size: int
-    intermediate_size: int
-    num_layers: int
-    num_heads: int
-    num_kv_heads: int
-    head_dim: int = 0
     vocab_size: int
     max_positions: int
     num_parameters: int
     num_active_parameters: int = 0
     """Those that one token meets; fewer than all in a mixture of experts."""
+    lookup_parameters: int = 0
+    """Those of the input's embeddings where no head shares them: a token meets one row."""
     parameters_by_dtype: dict[str, int] = {}
     weight_bytes: int
     weight_form: str = "safetensors"
@@ -56,6 +78,8 @@ class ModelFacts(BaseModel):
     linear_shapes: list[tuple[int, int]]
     """(out, in) of every linear layer that LoRA would adapt."""
     stored_dtype: str
+    stacks: list[Stack] = []
+    """Its transformer blocks; empty where they are of a kind that is not known yet."""
     cache: list[CacheGroup] = []
     """What each layer keeps while the model writes."""
     has_experts: bool = False

@@ -18,6 +18,7 @@ _ATTENTION = (
     "hybrid_layer_ids",
 )
 _WRITING_HEADS = ("ForCausalLM", "LMHeadModel")
+_FUSED = ("out_proj.weight", "conv1d.weight")
 
 
 class StateSpace(Family):
@@ -32,6 +33,10 @@ class StateSpace(Family):
         if kind is None or evidence.has("vision_config", "audio_config"):
             return None
         return Recognition(BY_HEAD + 1, kind, "text-generation", "a state that is carried from token to token")
+
+    def adapts(self, name: str, shape: list[int]) -> bool:
+        """PEFT refuses the layers that the scan's fused kernel passes by."""
+        return super().adapts(name, shape) and not name.endswith(_FUSED)
 
 
 def _kind(evidence: Evidence) -> ArchitectureType | None:

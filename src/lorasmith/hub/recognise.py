@@ -9,13 +9,14 @@ from typing import Any, NamedTuple
 from lorasmith.core import settings
 from lorasmith.core.errors import NotFoundProblem, UsageProblem
 from lorasmith.core.evidence import Config, Evidence
-from lorasmith.core.facts import ModelFacts
+from lorasmith.core.facts import CacheGroup, ModelFacts, Stack
 from lorasmith.families import FAMILIES, Family, Recognition, family_of
 from lorasmith.hub.evidence import evidence_of, read_documents
 from lorasmith.hub.headers import Tensor
 from lorasmith.hub.locate import ModelPlace, locate
 from lorasmith.hub.repository import LocalRepository, Repository
-from lorasmith.hub.shape import cache_groups, max_positions, number
+from lorasmith.hub.shape import EXPERT_COUNTS, EXPERTS_USED, cache_groups, max_positions, number
+from lorasmith.hub.stacks import stacks_of
 from lorasmith.hub.weights import Weights, read_weights
 
 _DTYPES = {
@@ -27,10 +28,10 @@ _DTYPES = {
     "I8": "int8",
     "F8_E4M3": "float8_e4m3",
 }
+_HEADS = ("lm_head.weight", "embed_out.weight")
+_INPUT_EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "embed_in.weight", "word_embeddings.weight")
 _WITHOUT_CACHE = ("encoder-only", "dual-encoder", "diffusion")
 _LANGUAGE_PARTS = ("text_config", "llm_config", "language_config", "thinker_config", "decoder")
-_EXPERT_COUNTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
-_EXPERTS_USED = ("num_experts_per_tok", "num_experts_per_token", "moe_topk", "moe_k", "top_k_experts")
 
 
 class Recognised(NamedTuple):
@@ -107,13 +108,11 @@ def _facts(
         for part, inside in weights.tensors.items()
         for name, tensor in inside.items()
     }
+    stacks = stacks_of(evidence.config, frozenset(tensors))
     counts: Counter[str] = Counter()
     for tensor in tensors.values():
         counts[_DTYPES.get(tensor.dtype, tensor.dtype.lower())] += tensor.size
     hidden = number(config, "hidden_size", "n_embd", "d_model", "dim", "embedding_dim", default=0)
-    heads = number(
-        config, "num_attention_heads", "n_head", "n_heads", "num_heads", "decoder_attention_heads", default=1
-    )
     quantization = evidence.config.get("quantization_config") or evidence.config.get("quantization") or {}
     return ModelFacts(
         id=repository.id,
@@ -127,31 +126,18 @@ def _facts(
         model_type=evidence.model_type,
         architecture=(evidence.architectures or (str(evidence.config.get("_class_name", "")),))[0],
         hidden_size=hidden,
-        intermediate_size=number(
-            config, "intermediate_size", "n_inner", "ffn_dim", "d_ff", "decoder_ffn_dim", default=4 * hidden
-        ),
-        num_layers=number(
-            config, "num_hidden_layers", "n_layer", "n_layers", "num_layers", "decoder_layers", default=1
-        ),
-        num_heads=heads,
-        num_kv_heads=number(
-            config,
-            "num_key_value_heads",
-            "num_kv_heads",
-            "n_head_kv",
-            default=1 if config.get("multi_query") else heads,
-        ),
-        head_dim=number(config, "head_dim", "d_kv", "kv_channels", default=hidden // max(1, heads)),
         vocab_size=number(config, "vocab_size", default=0),
         max_positions=max_positions(config),
         num_parameters=sum(counts.values()),
         num_active_parameters=_active(tensors, config),
+        lookup_parameters=_lookup(tensors, writes=recognition.architecture_type not in _WITHOUT_CACHE),
         parameters_by_dtype=dict(counts),
         weight_bytes=sum(tensor.num_bytes for tensor in tensors.values())
         or sum(repository.files[name] for name in weights.files),
         weight_form=weights.form,
         weight_files=weights.files,
-        cache=cache_groups(config) if _writes_on(family, recognition) else [],
+        stacks=stacks,
+        cache=[*cache_groups(config), *_across(stacks)] if _writes_on(family, recognition) else [],
         has_experts=any(".experts." in name for name in tensors),
         linear_shapes=[
             (tensor.shape[0], tensor.shape[1])
@@ -163,9 +149,25 @@ def _facts(
     )
 
 
+def _lookup(tensors: dict[str, Tensor], *, writes: bool) -> int:
+    """Parameters of the input's embeddings; 0 where the head is the same tensor."""
+    if writes and not any(name.endswith(_HEADS) for name in tensors):
+        return 0
+    return max((tensor.size for name, tensor in tensors.items() if name.endswith(_INPUT_EMBEDDINGS)), default=0)
+
+
 def _writes_on(family: Family, recognition: Recognition) -> bool:
     """Whether it answers piece by piece and keeps what it has read: a DETR has a decoder too, and answers at once."""
     return recognition.architecture_type not in _WITHOUT_CACHE and family.name != "vision"
+
+
+def _across(stacks: list[Stack]) -> list[CacheGroup]:
+    """Keys and values of what an encoder read, kept by each layer of the decoder that looks across to it."""
+    return [
+        CacheGroup(count=one.layers, per_token=0 if one.across else 2 * one.keys, state=2 * one.keys * one.across)
+        for one in stacks
+        if one.across is not None
+    ]
 
 
 def _primary_library(evidence: Evidence, family: Family, weights: Weights) -> str:
@@ -181,7 +183,7 @@ def _primary_library(evidence: Evidence, family: Family, weights: Weights) -> st
 def _active(tensors: dict[str, Tensor], config: Config) -> int:
     """Parameters that one token meets: of each layer's experts only those that its router chooses."""
     total = sum(tensor.size for tensor in tensors.values())
-    experts, used = number(config, *_EXPERT_COUNTS, default=0), number(config, *_EXPERTS_USED, default=0)
+    experts, used = number(config, *EXPERT_COUNTS, default=0), number(config, *EXPERTS_USED, default=0)
     if not experts or not used:
         return total
     routed = sum(tensor.size for name, tensor in tensors.items() if ".experts." in name or "_exps." in name)

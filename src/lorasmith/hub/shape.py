@@ -12,6 +12,9 @@ Shape = tuple[int, int, int]  # elements a token, window, elements of a constant
 
 _STATE_WORDS = ("mamba", "mamba2", "linear_attention", "conv", "recurrent", "m", "s", "rnn")
 
+EXPERT_COUNTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
+EXPERTS_USED = ("num_experts_per_tok", "num_experts_per_token", "moe_topk", "moe_k", "top_k_experts")
+
 
 def cache_groups(config: Config) -> list[CacheGroup]:
     """The layers of a decoder, those of one shape together. `config` is the part that writes."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lorasmith.core.errors import EnvironmentProblem
 from lorasmith.core.facts import ModelFacts
@@ -18,10 +18,12 @@ from lorasmith.hub.requirements import requirements_of
 from lorasmith.hub.safety import Finding, safety_of
 from lorasmith.hub.weights import installed_files
 from lorasmith.plan.hardware import HardwareFacts, describe, observe
+from lorasmith.plan.learned import NO_CORRECTION, Correction, correction
 from lorasmith.plan.memory import InferenceNeed, Training, TrainingNeed, inference_bytes, training_bytes
 from lorasmith.plan.page import text_of
 from lorasmith.plan.report import CheckReport, Disk, Question, Verdict
 from lorasmith.plan.saved import save, saved
+from lorasmith.plan.second_opinion import traced
 
 CLOSE_BYTES = 10**9
 MOST_ROWS = 1024
@@ -31,6 +33,7 @@ _ENVIRONMENT_BYTES = (
 )  # torch for CPU, transformers and what they need; measured once an environment is installed
 _INFERENCE_DTYPES = ("float32", "bfloat16", "int8", "nf4")
 _QUANTIZED = {"int8", "nf4"}
+NOTHING_LEARNT: Mapping[str, Correction] = {"cpu": NO_CORRECTION, "cuda": NO_CORRECTION}
 _TRAINING: tuple[tuple[str, str], ...] = (
     ("lora", "float32"),
     ("lora", "bfloat16"),
@@ -42,8 +45,10 @@ DEFAULT_CONTEXT = 4096
 TRAIN_LENGTH = 1024
 
 
-def check(model: str, question: Question | None = None, *, refresh: bool = False) -> CheckReport:
+def check(model: str, question: Question | None = None, *, refresh: bool = False, trace: bool = False) -> CheckReport:
     """What `model` is and whether it fits this machine, or the one that the question describes. No weight is read.
+
+    `trace` asks for a second opinion on the memory: a worker runs the model's own code on tensors without contents.
 
     The report is kept in `logs/checks` and answers the same question for 24 hours: at once where the revision is the same, and
     with a warning where the Hub cannot be reached. Raises what `open_repository`, `recognise` and `describe` raise.
@@ -58,16 +63,18 @@ def check(model: str, question: Question | None = None, *, refresh: bool = False
             raise
         offline = f"{problem.what}: this is the check of {kept.checked_at:%Y-%m-%d %H:%M} UTC."
         return kept.model_copy(update={"warnings": [*kept.warnings, offline]})
-    if repository.revision and not refresh:
+    if repository.revision and not refresh and not trace:
         kept = saved(model, question, machine)
         if kept and kept.revision == repository.revision:
             return kept
-    report = _checked(model, repository, question, machine)
+    report = _checked(model, repository, question, machine, trace=trace)
     save(model, report, text_of(report))
     return report
 
 
-def _checked(model: str, repository: Repository, question: Question, machine: HardwareFacts) -> CheckReport:
+def _checked(
+    model: str, repository: Repository, question: Question, machine: HardwareFacts, *, trace: bool
+) -> CheckReport:
     revision = repository.revision
     adapter_of = adapter_base(repository)
     if adapter_of:
@@ -80,6 +87,15 @@ def _checked(model: str, repository: Repository, question: Question, machine: Ha
     files = installed_files(repository, found.weights)
     disk = _disk(files, machine)
     safety = safety_of(found.evidence, found.weights)
+    learned = {
+        work: _learned(work, facts.family, machine)["cuda" if machine.gpu else "cpu"] for work in ("answer", "train")
+    }
+    second: dict[str, Any] = {}
+    if trace:
+        second = traced(
+            found.evidence.config, facts, batch=question.batch, context=context, length=length, rank=question.rank,
+            supervised=LEARNT,
+        )  # fmt: skip
     return CheckReport(
         checked_at=datetime.now(UTC),
         question=question,
@@ -105,6 +121,7 @@ def _checked(model: str, repository: Repository, question: Question, machine: Ha
             "context": context, "batch": question.batch, "length": length, "rank": question.rank,
             "inference": {one.dtype: one.parts for one in verdicts if one.kind == "inference"},
             "training": {f"{one.method} {one.dtype}": one.parts for one in verdicts if one.kind == "training"},
+            "learned": {work: str(one) for work, one in learned.items() if one.runs}, "traced": second,
         },
         hardware=machine,
         verdicts=verdicts,
@@ -112,6 +129,13 @@ def _checked(model: str, repository: Repository, question: Question, machine: Ha
         warnings=_warnings(facts, disk, safety, context, question.context),
         next_step=_next_step(model, facts, verdicts, disk),
     )  # fmt: skip
+
+
+def _learned(work: str, family: str, machine: HardwareFacts) -> Mapping[str, Correction]:
+    """How far plans have been off on this machine, by device; nothing of a machine that was only described."""
+    if machine.described:
+        return NOTHING_LEARNT
+    return {device: correction(work, device, family) for device in NOTHING_LEARNT}
 
 
 class _Way(NamedTuple):
@@ -123,8 +147,15 @@ class _Way(NamedTuple):
     method: str = ""
     """lora, qlora or full; empty for answering."""
     rank: int = 0
+    learned: Mapping[str, Correction] = NOTHING_LEARNT
+    """By device."""
 
     def need(self, rows: int, tokens: int, *, on_gpu: bool) -> InferenceNeed | TrainingNeed:
+        """What it takes, corrected by what was measured on this machine."""
+        need = self._planned(rows, tokens, on_gpu=on_gpu)
+        return need._replace(learned=self.learned["cuda" if on_gpu else "cpu"].of(need.total))
+
+    def _planned(self, rows: int, tokens: int, *, on_gpu: bool) -> InferenceNeed | TrainingNeed:
         if not self.method:
             return inference_bytes(self.facts, self.dtype, context=tokens, batch=rows, on_gpu=on_gpu)
         how = Training(
@@ -136,24 +167,26 @@ class _Way(NamedTuple):
             on_gpu=on_gpu,
             checkpointing=on_gpu,
             supervised=LEARNT,
+            embeddings_aside=self.method == "qlora",
+            tight=True,
         )
         return training_bytes(self.facts, how)
 
     def fits(self, rows: int, tokens: int) -> bool:
         """Whether it fits where it would run: on the GPU if there is one."""
-        need = self.need(rows, tokens, on_gpu=bool(self.machine.gpu)).total
+        need = self.need(rows, tokens, on_gpu=bool(self.machine.gpu)).required
         return need <= self.machine.free_bytes
 
     def verdict(self, rows: int, tokens: int) -> Verdict:
         """Fits the GPU → cuda; else the memory → cpu; else, for answering, both → split; else nowhere (CHK-12)."""
         machine = self.machine
         on_gpu, on_cpu = self.need(rows, tokens, on_gpu=True), self.need(rows, tokens, on_gpu=False)
-        fits_gpu = bool(machine.gpu) and on_gpu.total <= machine.gpu_free_bytes
-        fits_cpu = on_cpu.total <= machine.ram_free_bytes
-        both = not self.method and on_cpu.total <= machine.ram_free_bytes + machine.gpu_free_bytes
+        fits_gpu = bool(machine.gpu) and on_gpu.required <= machine.gpu_free_bytes
+        fits_cpu = on_cpu.required <= machine.ram_free_bytes
+        both = not self.method and on_cpu.required <= machine.ram_free_bytes + machine.gpu_free_bytes
         device = "cuda" if fits_gpu else "cpu" if fits_cpu else "split" if machine.gpu and both else "none"
         need = on_gpu if device == "cuda" else on_cpu
-        spare = (machine.gpu_free_bytes if device == "cuda" else machine.ram_free_bytes) - need.total
+        spare = (machine.gpu_free_bytes if device == "cuda" else machine.ram_free_bytes) - need.required
         notes = ""
         if device == "split":
             notes = "Part of it runs on the CPU (offload): slow"
@@ -162,7 +195,7 @@ class _Way(NamedTuple):
         elif device != "none" and spare < CLOSE_BYTES:
             notes = "Close to limit"
         return Verdict(
-            kind="training" if self.method else "inference", method=self.method, dtype=self.dtype, memory=need.total,
+            kind="training" if self.method else "inference", method=self.method, dtype=self.dtype, memory=need.required,
             parts=need._asdict(), fits_gpu=fits_gpu, fits_cpu=fits_cpu, device=device, notes=notes,
             longest=_largest(lambda longer: self.fits(rows, longer), self.facts.max_positions),
             batch=_largest(lambda more: self.fits(more, tokens), MOST_ROWS), length=tokens,
@@ -173,7 +206,8 @@ def _inference(facts: ModelFacts, machine: HardwareFacts, context: int, batch: i
     """One row for each dtype; a model that is stored quantized runs as it is."""
     fixed = facts.quantization or facts.weight_form == "gguf"
     dtypes = ("bfloat16",) if fixed else _INFERENCE_DTYPES
-    verdicts = [_Way(facts, machine, dtype).verdict(batch, context) for dtype in dtypes]
+    learned = _learned("answer", facts.family, machine)
+    verdicts = [_Way(facts, machine, dtype, learned=learned).verdict(batch, context) for dtype in dtypes]
     whole = any(one.device in {"cuda", "cpu"} for one in verdicts if one.dtype not in _QUANTIZED)
     return [one if whole or one.dtype not in _QUANTIZED else _needs_quantization(one) for one in verdicts]
 
@@ -186,9 +220,11 @@ def _needs_quantization(verdict: Verdict) -> Verdict:
 
 def _training(facts: ModelFacts, machine: HardwareFacts, length: int, rank: int) -> list[Verdict]:
     """One row for each method and dtype, one row of data at a time; `batch` and `longest` say how far it goes."""
-    if facts.num_parameters and not facts.linear_shapes:
-        return []  # no rule yet for what LoRA adapts in this family
-    return [_Way(facts, machine, dtype, method, rank).verdict(1, length) for method, dtype in _TRAINING]
+    is_known = bool(facts.stacks or facts.cache) and bool(facts.linear_shapes)
+    if facts.num_parameters and not is_known:
+        return []  # no rule yet for what its layers keep
+    learned = _learned("train", facts.family, machine)
+    return [_Way(facts, machine, dtype, method, rank, learned).verdict(1, length) for method, dtype in _TRAINING]
 
 
 def _largest(fits: Callable[[int], bool], most: int) -> int | None:

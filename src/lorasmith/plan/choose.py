@@ -11,7 +11,8 @@ from lorasmith.core.errors import DoesNotFitProblem
 from lorasmith.core.facts import DataFacts, ModelFacts
 from lorasmith.core.progress import amount, count
 from lorasmith.plan.hardware import HardwareFacts
-from lorasmith.plan.memory import Training, training_bytes
+from lorasmith.plan.learned import NO_CORRECTION, Correction
+from lorasmith.plan.memory import Training, TrainingNeed, training_bytes
 
 EFFECTIVE_BATCH = 16
 MIN_STEPS = 100
@@ -47,8 +48,12 @@ class TrainPlan(BaseModel):
     eval_every: int
     eval_rows: int
     device: str
+    tight_memory: bool = False
+    """Whether the worker gives every freed block back to the system."""
     reasons: dict[str, str] = Field(default_factory=dict)
     predicted_peak_bytes: int
+    uncorrected_peak_bytes: int = 0
+    """What the plan says before this machine's measurements correct it."""
 
     @property
     def effective_batch(self) -> int:
@@ -75,8 +80,16 @@ class _Chooser:
         return rule.value if value is None else value
 
 
-def choose(given: Mapping[str, Any], model: ModelFacts, data: DataFacts, hardware: HardwareFacts) -> TrainPlan:
+def choose(
+    given: Mapping[str, Any],
+    model: ModelFacts,
+    data: DataFacts,
+    hardware: HardwareFacts,
+    learned: Correction = NO_CORRECTION,
+) -> TrainPlan:
     """The plan for training `model` on `data` with this hardware; whatever stands in `given` (by option name) wins.
+
+    `learned` is how far plans have been off on this machine.
 
     Raises DoesNotFitProblem where not even one row at a time fits.
     """
@@ -92,21 +105,27 @@ def choose(given: Mapping[str, Any], model: ModelFacts, data: DataFacts, hardwar
     max_length = pick.take("max_length", _max_length(model, data))
     share = min(1.0, _DENSEST * data.num_supervised_tokens / max(1, data.num_tokens))
 
-    def need(rows: int) -> int:
+    def planned(rows: int, *, tight: bool) -> TrainingNeed:
         how = Training(
-            "lora",
-            rows,
-            max_length,
-            precision,
-            rank=rank,
-            on_gpu=device == "cuda",
-            dropout=dropout > 0,
-            supervised=share,
-        )
-        return training_bytes(model, how).total
+            "lora", rows, max_length, precision, rank=rank, on_gpu=device == "cuda", dropout=dropout > 0,
+            supervised=share, tight=tight,
+        )  # fmt: skip
+        return training_bytes(model, how)
+
+    def need(rows: int, *, tight: bool = False) -> int:
+        required = planned(rows, tight=tight).required
+        return required + learned.of(required)
 
     free = hardware.gpu_free_bytes if device == "cuda" else hardware.ram_free_bytes
-    micro, accumulation = _batch(pick, data, need, free, max_length)
+    # Giving freed blocks back at once costs time: only where not even one row at a time fits without.
+    asked_rows = pick.given.get("batch_size") or 1
+    tight = device == "cpu" and need(asked_rows) > USABLE_MEMORY * free
+    micro, accumulation = _batch(pick, data, lambda rows: need(rows, tight=tight), free, max_length)
+    peak = planned(micro, tight=tight).total
+    if tight:
+        pick.reasons["tight_memory"] = f"without it {amount(need(micro))} of {amount(free)} free; slower"
+    if learned.runs:
+        pick.reasons["predicted_peak_bytes"] = f"corrected {learned}"
     effective = micro * accumulation
     rate = pick.take("learning_rate", learning_rate(model, effective))
     steps, epochs = _steps(pick, data, effective)
@@ -133,7 +152,9 @@ def choose(given: Mapping[str, Any], model: ModelFacts, data: DataFacts, hardwar
         eval_rows=eval_rows,
         device=device,
         reasons=pick.reasons,
-        predicted_peak_bytes=need(micro),
+        tight_memory=tight,
+        predicted_peak_bytes=peak + learned.of(peak),
+        uncorrected_peak_bytes=peak,
     )
 
 

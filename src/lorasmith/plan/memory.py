@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from lorasmith.core.facts import ModelFacts
+from lorasmith.core.facts import ModelFacts, Stack
+from lorasmith.plan import activations
 
 Dtype = Literal["float32", "float16", "bfloat16", "int8", "nf4"]
 Method = Literal["lora", "qlora", "full"]
@@ -17,14 +18,18 @@ BYTES: dict[str, float] = {"float32": 4, "bfloat16": 2, "float16": 2, "int8": 1,
 # those: Dettmers et al. 2023, https://arxiv.org/abs/2305.14314, section 3.
 _NF4_SCALES = 1 / 64 + 4 / (64 * 256)
 _INT8_ROW_BYTES = 4
-# The worker with everything imported and nothing loaded: 0.40 GB resident, measured on Linux with torch 2.13,
-# transformers 5.23 and
-# peft 0.21, and a tenth more for what they allocate at their first step.
-RUNTIME_CPU = 450 * 10**6
+# Workers with everything imported and nothing loaded, resident on Linux with torch 2.13, transformers 5.23 and peft 0.21:
+# bare Python with torch, then what answering and what training add to it. benchmarks/memory.py measures both anew.
+BARE_CPU = 232 * 10**6
+ANSWERING_CPU = 150 * 10**6
+TRAINING_CPU = 195 * 10**6
 # A CUDA context with cuBLAS' workspace: 250 MiB (gguf-parser's figure) to 457 MiB (an Ollama log); the upper end.
 RUNTIME_CUDA = 460 * 2**20
-# What a dropout keeps beside its output, in elements of it: 64-bit places of 5 % (workers/dropout.py).
-_DROPPED = 0.0513 * 2
+# What glibc wastes of blocks below 32 MiB (larger ones it returns to the system at once): torch asks for aligned blocks, and
+# before glibc 2.38 a freed one does not fit the next request of the same size. Measured: docs/lab-log.md, benchmarks/memory.py.
+_WASTED = {"gated": 0.8, "plain": 0.95, "pairs": 0.2}
+"""Of what is kept, by kind: blocks of layers with a gated MLP, of others, and attention's weights where it runs step by step."""
+_WASTED_BELOW = 32 * 2**20
 _ADAPTER_BYTES = 16  # fp32 weight, gradient and two AdamW moments
 _FULL_STATE_BYTES = {
     "float32": 16,
@@ -43,10 +48,21 @@ class InferenceNeed(NamedTuple):
     cache: int
     activations: int
     runtime: int
+    loading: int = 0
+    """What is resident beyond all this while weights are loaded: pages of their files, which the system takes back when short."""
+    allocator: int = 0
+    """What the allocator and the library that multiplies matrices keep beside all this."""
+    learned: int = 0
+    """What runs on this machine took beyond their plans, as a share of this; negative where they took less."""
 
     @property
     def total(self) -> int:
         return sum(self)
+
+    @property
+    def required(self) -> int:
+        """What must be free: all but what the system can take back."""
+        return self.total - self.loading
 
 
 class TrainingNeed(NamedTuple):
@@ -57,10 +73,21 @@ class TrainingNeed(NamedTuple):
     activations: int
     logits: int
     runtime: int
+    loading: int = 0
+    """What is resident beyond all this while weights are loaded: pages of their files, which the system takes back when short."""
+    allocator: int = 0
+    """What the allocator wastes where it is not kept from it, which costs time (`Training.tight`)."""
+    learned: int = 0
+    """What runs on this machine took beyond their plans, as a share of this; negative where they took less."""
 
     @property
     def total(self) -> int:
         return sum(self)
+
+    @property
+    def required(self) -> int:
+        """What must be free: all but what the system can take back."""
+        return self.total - self.loading
 
 
 def weight_bytes(model: ModelFacts, dtype: str) -> int:
@@ -83,6 +110,20 @@ def cache_bytes(model: ModelFacts, context: int, batch: int = 1, *, value_bytes:
     return round(batch * elements * value_bytes)
 
 
+def _loaded(model: ModelFacts, dtype: str, *, on_gpu: bool) -> tuple[int, int]:
+    """Bytes of the weights, and of the most that is resident while they are loaded.
+
+    Weights that stay as they are stored are used where the file is mapped; others are converted, the file's pages beside them.
+    """
+    weights = weight_bytes(model, dtype)
+    if on_gpu:
+        return weights, weights
+    if model.stored_dtype == dtype:  # of what is only looked up, a few rows are ever read from the file
+        weights -= round(model.lookup_parameters * BYTES[dtype])
+        return weights, weights
+    return weights, weights + model.weight_bytes
+
+
 def inference_bytes(
     model: ModelFacts, dtype: str, *, context: int, batch: int = 1, on_gpu: bool = False
 ) -> InferenceNeed:
@@ -90,15 +131,26 @@ def inference_bytes(
     if not model.num_parameters:
         return InferenceNeed(round(model.weight_bytes * _FALLBACK[dtype]), 0, 0, 0)
     width = 4 if dtype == "float32" else 2
-    tokens = batch * context
-    # One layer at a time: its input, its residual, two MLP halves and their product; logits of the last position in fp32.
-    live = tokens * (4 * model.hidden_size + 3 * model.intermediate_size) * width + batch * model.vocab_size * 4
+    weights, loading = _loaded(model, dtype, on_gpu=on_gpu)
+    cache = cache_bytes(model, context, batch, value_bytes=width)
+    # One layer at a time, and the logits of the last position in fp32.
+    passed = [batch * (stack.tokens or context) * activations.passing(stack) * width for stack in model.stacks]
+    widest = 8 * model.hidden_size + 2 * max((group.state for group in model.cache), default=0)
+    live = round(max(passed, default=batch * context * widest * width)) + batch * model.vocab_size * 4
+    beside = 0 if on_gpu else round(_WASTED["gated"] * live) + _packed(model, width)
     return InferenceNeed(
-        weights=weight_bytes(model, dtype),
-        cache=cache_bytes(model, context, batch, value_bytes=width),
+        weights=weights,
+        cache=cache,
         activations=live,
-        runtime=RUNTIME_CUDA if on_gpu else RUNTIME_CPU,
+        runtime=RUNTIME_CUDA if on_gpu else BARE_CPU + ANSWERING_CPU,
+        loading=max(0, loading - weights - cache - live - beside),
+        allocator=beside,
     )
+
+
+def _packed(model: ModelFacts, width: float) -> int:
+    """What MKL copies of a layer's weights to multiply with them: measured as twice the largest layer."""
+    return round(2 * width * max((out * into for out, into in model.linear_shapes), default=0))
 
 
 class Training(NamedTuple):
@@ -117,54 +169,85 @@ class Training(NamedTuple):
     dropout: bool = True
     supervised: float = 1.0
     """Share of the tokens that are learnt: the head runs at those only."""
+    embeddings_aside: bool = False
+    """On a GPU: whether the embeddings of the input, which are only looked up, stay in the machine's own memory."""
+    tight: bool = False
+    """Whether the allocator is told to give every freed block back: less memory, more time (workers/runtime.py)."""
 
 
 def training_bytes(model: ModelFacts, how: Training) -> TrainingNeed:
-    """Peak bytes of a training."""
-    width, tokens = BYTES[how.dtype], how.rows * how.length
-    is_full = how.method == "full"
+    """Peak bytes of a training: at the loss, while the last layer is walked back, or at the optimizer's step."""
+    width, is_full = BYTES[how.dtype], how.method == "full"
     if not model.num_parameters:
         answering = model.weight_bytes * _FALLBACK["nf4" if how.method == "qlora" else how.dtype]
         factor = _FALLBACK_TRAIN["full" if is_full else "lora", round(width)]
         return TrainingNeed(round(answering * factor), 0, 0, 0, 0)
-    layer = _saved_per_token(model, how)
-    saved = layer * model.num_layers
-    if how.checkpointing:  # of every layer its input; of one at a time the rest
-        saved = width * model.hidden_size * model.num_layers + layer
-    # While the last layer is walked back: gradients of both MLP halves, of their product, and of the residual stream.
-    transient = width * (3 * model.intermediate_size + 2 * model.hidden_size)
-    if is_full:
-        weights, trained = model.num_parameters * _FULL_STATE_BYTES[how.dtype], 0
-    else:
-        weights = weight_bytes(model, "nf4" if how.method == "qlora" else how.dtype)
-        trained = how.rank * sum(out + into for out, into in model.linear_shapes) * _ADAPTER_BYTES
+    weights, loading = _loaded(model, "nf4" if how.method == "qlora" else how.dtype, on_gpu=how.on_gpu)
+    if how.on_gpu and how.embeddings_aside:
+        weights -= round(model.lookup_parameters * BYTES["float32" if how.dtype == "float32" else "bfloat16"])
+    states = how.rank * sum(out + into for out, into in model.linear_shapes) * _ADAPTER_BYTES
+    gradients = states // 4
+    if is_full:  # the gradients of one tensor after another, all of them before the step
+        states, gradients = (
+            round(model.num_parameters * _FULL_STATE_BYTES[how.dtype]) - weights,
+            4 * model.num_parameters,
+        )
+    kept, wasted = _kept(model, how)
+    walked = max((_tokens(stack, how) * activations.walked_back(stack) for stack in model.stacks), default=0) * width
+    logits = _logits_at_loss(model, how)
+    at_loss = kept + logits + states - gradients
+    at_last_layer = kept + walked + states - gradients
+    moments = [(at_loss, kept, logits), (at_last_layer, kept + walked, 0), (states, 0, 0)]
+    peak, live, of_logits = max(moments)
     return TrainingNeed(
-        weights=round(weights),
-        adapter=trained,
-        activations=round(tokens * (saved + transient)),
-        # Their logarithms, the gradient of these and that of the logits, in fp32.
-        logits=round(3 * tokens * how.supervised * model.vocab_size * 4),
-        runtime=RUNTIME_CUDA if how.on_gpu else RUNTIME_CPU,
+        weights=weights,
+        adapter=round(peak - live - of_logits),
+        activations=round(live),
+        logits=of_logits,
+        runtime=RUNTIME_CUDA if how.on_gpu else BARE_CPU + TRAINING_CPU,
+        loading=max(0, round(loading - weights - peak)),
+        allocator=0 if how.on_gpu or how.tight else round(wasted),
     )
 
 
-def _saved_per_token(model: ModelFacts, how: Training) -> float:
-    """Bytes that one decoder layer keeps of one token for the backward pass, as transformers' modules and PEFT keep them.
+def _logits_at_loss(model: ModelFacts, how: Training) -> int:
+    """Bytes of a decoder's logits in fp32: their logarithms, the gradient of these and that of the logits.
 
-    Walked through by hand: both norms keep their input; each adapter keeps its (dropped) input and its product with A;
-    attention keeps queries, keys and values for all heads and its output; a gated MLP keeps the gate, its activation and the
-    other half. Frozen linear layers keep nothing.
+    A decoder alone has them at the learnt tokens only; one behind an encoder at all of them, and holds the logits themselves.
     """
+    if not model.cache:
+        return 0
+    share = 4.0 if model.architecture_type == "encoder-decoder" else 3 * how.supervised
+    return round(share * how.rows * how.length * model.vocab_size * 4)
+
+
+def _tokens(stack: Stack, how: Training) -> int:
+    return how.rows * (stack.tokens or how.length)
+
+
+def _kept(model: ModelFacts, how: Training) -> tuple[float, float]:
+    """Bytes that all layers keep for the backward pass, and those that the allocator wastes with them."""
     width, rank = BYTES[how.dtype], 0 if how.method == "full" else how.rank
-    layers = max(1, model.num_layers)
-    hidden, middle = model.hidden_size, model.intermediate_size
-    heads = model.num_heads * model.head_dim
-    kept = 2 * hidden + 4 * heads
-    up = sum(out for out, into in model.linear_shapes if into == hidden and out >= middle) / layers
-    kept += 1.5 * up if up > 1.5 * middle else 1.0 * middle
-    if rank and how.dropout:
-        kept += sum((1 + _DROPPED) * into + rank for _, into in model.linear_shapes) / layers
-    elif rank:
-        kept += 2 * hidden + heads + middle + rank * len(model.linear_shapes) / layers
-    upcast = 2 * 4 * hidden if width < 4 else 0  # norms compute in fp32
-    return width * kept + upcast
+    if not model.stacks:  # layers of an unknown kind: what their linear layers read and give, once for each
+        through = sum(1.1 * into + out for out, into in model.linear_shapes)
+        # A scan without its fused kernel keeps each token's state twice: as it comes in and as it is added up.
+        through += sum(group.count * group.state for group in model.cache)
+        kept = 2 * how.rows * how.length * through * width
+        return kept, _WASTED["plain"] * kept
+    kept = wasted = 0.0
+    for stack in model.stacks:
+        tokens = _tokens(stack, how)
+        layer = activations.kept_by_layer(stack, rank=rank, dropout=how.dropout)
+        blocks = [(tokens * size * width, count) for size, count in layer.widths]
+        blocks += [(how.rows * (stack.across or how.length) * size * width, count) for size, count in layer.across]
+        seen = stack.tokens or how.length
+        pairs = tokens * seen * stack.heads * width * layer.pairs
+        whole = sum(size * count for size, count in blocks) + pairs
+        small = sum(size * count for size, count in blocks if size < _WASTED_BELOW)
+        small = _WASTED["gated" if stack.gated else "plain"] * small + _WASTED["pairs"] * pairs
+        if width < 4:  # both norms compute in fp32
+            whole += 2 * 4 * tokens * stack.hidden
+        # With checkpointing of every layer its input, and of one at a time the rest.
+        kept += tokens * stack.hidden * width * stack.layers + whole if how.checkpointing else whole * stack.layers
+        wasted += small if how.checkpointing else small * stack.layers
+    return kept, wasted

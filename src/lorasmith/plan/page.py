@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -15,6 +16,7 @@ from lorasmith.plan.report import CheckReport
 
 _DEVICES = {"cuda": "GPU", "cpu": "CPU", "split": "GPU + CPU", "none": "–"}
 _DTYPES = {"float32": "fp32", "bfloat16": "bf16 / fp16", "int8": "int8", "nf4": "int4 (nf4)"}
+_WORKS = {"answer": "Answering", "train": "LoRA training"}
 _METHODS = {"lora": "LoRA", "qlora": "QLoRA", "full": "Full fine-tuning"}
 
 
@@ -87,7 +89,20 @@ def _memory(out: Console, report: CheckReport) -> None:
         out.print(
             f"  {_DTYPES[verdict.dtype]:<14}{sign}{amount(verdict.memory):<10}{parts}", markup=False, soft_wrap=True
         )
+    for work, figures in memory.get("traced", {}).items():
+        out.print(f"  {_second_opinion(work, figures)}", markup=False, soft_wrap=True)
+    for correction in memory.get("learned", {}).items():
+        out.print(f"  {_WORKS[correction[0]]} corrected {correction[1]}", markup=False, soft_wrap=True)
     out.print(f"  for {memory['context']:,} tokens of conversation, {memory['batch']} at a time", style="dim")
+
+
+def _second_opinion(work: str, figures: dict[str, Any]) -> str:
+    """What the tracer counted beside what was planned for the same: tensors alone."""
+    if trouble := figures.get("trouble"):
+        return f"{_WORKS[work]} cannot be traced: {trouble}"
+    return (
+        f"{_WORKS[work]} in fp32, tensors alone: traced {amount(figures['peak'])}, planned {amount(figures['planned'])}"
+    )
 
 
 def _capabilities(out: Console, report: CheckReport) -> None:

@@ -27,7 +27,8 @@ class Disk(BaseModel):
 
 
 class Verdict(BaseModel):
-    """Where one way of running or training fits. `memory` is the peak in bytes on that device, `parts` its causes."""
+    """Where one way of running or training fits. `memory` is what must be free on that device, in bytes; `parts` has the
+    causes of the peak, and `loading` among them the system can take back."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -36,6 +36,20 @@ LLAMA_LIKE: dict[str, dict[str, Any]] = {
         "num_key_value_heads": 8, "vocab_size": 128256, "max_position_embeddings": 131072, "tie_word_embeddings": False,
     },
 }  # fmt: skip
+# Models whose tensors are asked of their class: (class of transformers, model type, configuration as published), stored in fp32.
+OTHERS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "bert-base": ("BertModel", "bert", {"vocab_size": 30522}),
+    "vit-base": ("ViTForImageClassification", "vit", {"image_size": 224, "patch_size": 16, "num_labels": 1000}),
+    "whisper-base": (
+        "WhisperForConditionalGeneration", "whisper",
+        {
+            "vocab_size": 51865, "d_model": 512, "encoder_layers": 6, "decoder_layers": 6, "encoder_attention_heads": 8,
+            "decoder_attention_heads": 8, "encoder_ffn_dim": 2048, "decoder_ffn_dim": 2048, "num_mel_bins": 80,
+            "max_source_positions": 1500, "max_target_positions": 448, "dropout": 0.0,
+        },
+    ),
+}  # fmt: skip
+NAMES = (*LLAMA_LIKE, *OTHERS)
 _CLASSES = {"llama": "LlamaForCausalLM", "qwen3": "Qwen3ForCausalLM"}
 
 
@@ -78,11 +92,36 @@ def write_safetensors(path: Path, tensors: Tensors) -> Path:
 
 def build(name: str, folder: Path, *, shards: int = 1) -> Path:
     """The repository of a published shape in `folder`, its weights in `shards` files. Raises KeyError for an unknown name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config, tensors = _asked(name) if name in OTHERS else _llama_like(name)
+    (folder / "config.json").write_text(json.dumps(config, indent=2))
+    _write_weights(folder, tensors, shards)
+    return folder
+
+
+def _llama_like(name: str) -> tuple[dict[str, Any], Tensors]:
     config = LLAMA_LIKE[name] | {"torch_dtype": "bfloat16"}
     config["architectures"] = [_CLASSES[config["model_type"]]]
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(config, indent=2))
-    tensors = list(llama_like_tensors(config).items())
+    return config, llama_like_tensors(config)
+
+
+def _asked(name: str) -> tuple[dict[str, Any], Tensors]:
+    """Configuration and tensors of a class of transformers, made without contents. This imports torch."""
+    import torch
+    import transformers
+
+    kind, model_type, fields = OTHERS[name]
+    config: Any = transformers.AutoConfig.for_model(model_type, **fields)
+    with torch.device("meta"):
+        model: Any = getattr(transformers, kind)(config)
+    config.architectures, config.dtype = [kind], "float32"
+    tied = model.all_tied_weights_keys
+    tensors = {key: ("F32", list(value.shape)) for key, value in model.state_dict().items() if key not in tied}
+    return config.to_dict(), tensors
+
+
+def _write_weights(folder: Path, every: Tensors, shards: int) -> None:
+    tensors = list(every.items())
     places: dict[str, str] = {}
     for number in range(shards):
         part = dict(tensors[number * len(tensors) // shards : (number + 1) * len(tensors) // shards])
@@ -92,4 +131,3 @@ def build(name: str, folder: Path, *, shards: int = 1) -> Path:
     if shards > 1:
         index = {"metadata": {}, "weight_map": places}
         (folder / "model.safetensors.index.json").write_text(json.dumps(index))
-    return folder

@@ -18,7 +18,7 @@ from lorasmith.data.load import Source, open_source
 from lorasmith.data.prepare import prepare
 from lorasmith.data.tokenizer import load_tokenizer
 from lorasmith.hub.recognise import know_model
-from lorasmith.plan import hardware
+from lorasmith.plan import hardware, learned
 from lorasmith.plan.choose import TrainPlan, choose
 from lorasmith.runners.local import Worker, require_training_libraries, run
 from lorasmith.training.report import TrainReport
@@ -87,7 +87,10 @@ def _planned(spec: TrainSpec, facts: ModelFacts, folder: Path, on_event: Listene
         seed=spec.seed, learn_all=spec.loss_on == "all",
         on_rows=lambda rows: on_event(Progress(stage="prepare", done=rows, total=0, unit="rows")),
     )  # fmt: skip
-    plan = choose(_given(spec), facts, data_facts, hardware.observe())
+    machine = hardware.observe()
+    given = _given(spec)
+    device = machine.device if given.get("device") in (None, "auto") else given["device"]
+    plan = choose(given, facts, data_facts, machine, learned.correction("train", device, facts.family))
     on_plan(facts, data_facts, plan, folder)
     return WorkerSpec(
         spec=spec,
@@ -151,8 +154,23 @@ def _run_training(spec: WorkerSpec, on_event: Listener) -> TrainResult:
         pass  # another worker's events would be mixed with ours; the worker takes the lock itself in a moment
     paths.write_text(folder / _SPEC_FILE, spec.model_dump_json(indent=2) + "\n")
     worker = Worker("train", folder / _SPEC_FILE, folder / _EVENTS_FILE, folder / "logs" / "worker.log")
-    values = run(worker, on_event)
-    return TrainResult(folder, TrainReport(**values))
+    report = TrainReport(**run(worker, on_event))
+    _remember(spec, report)
+    return TrainResult(folder, report)
+
+
+def _remember(spec: WorkerSpec, report: TrainReport) -> None:
+    """What the plan said of the memory, and what it came to: the next plan is made with it."""
+    plan = spec.plan
+    how = {
+        "precision": plan.precision, "rows": plan.micro_batch, "length": plan.max_length, "rank": plan.rank,
+        "tight_memory": plan.tight_memory,
+    }  # fmt: skip
+    measurement = learned.Measurement(
+        work="train", device=plan.device, family=spec.family, model=spec.model_id,
+        planned=plan.uncorrected_peak_bytes, measured=report.peak_memory_bytes, how=how,
+    )  # fmt: skip
+    learned.remember(measurement)
 
 
 def _resume(

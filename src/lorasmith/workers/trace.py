@@ -7,7 +7,7 @@ most bytes that tensors hold at one moment; what an allocator wastes and what li
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +20,7 @@ from torch.utils._pytree import tree_leaves
 
 from lorasmith.core.events import Writer
 from lorasmith.plan.memory import Training
+from lorasmith.plan.second_opinion import DTYPE, TraceJob
 from lorasmith.workers.dropout import use_sparse_dropout
 from lorasmith.workers.runtime import run_job
 from lorasmith.workers.sample import adapted_modules, class_and_config, inputs_for, loss_for
@@ -139,9 +140,23 @@ def trace_training(folder: Path, family: str, how: Training) -> Traced:
     return Traced(weights, live.peak)
 
 
-def trace(text: str, events: Writer) -> dict[str, Any]:  # noqa: ARG001  it says nothing on the way
-    raise NotImplementedError
+def trace(text: str, _: Writer) -> dict[str, Any]:
+    """Both traces of a TraceJob; for a model that cannot be traced, why."""
+    job = TraceJob.model_validate_json(text)
+    how = Training("lora", 1, job.length, DTYPE, rank=job.rank, supervised=job.supervised)
+    works = {
+        "answer": lambda: trace_answer(job.folder, job.batch, job.context, DTYPE),
+        "train": lambda: trace_training(job.folder, job.family, how),
+    }
+    return {work: _told(run) for work, run in works.items()}
+
+
+def _told(run: Callable[[], Traced]) -> dict[str, Any]:
+    try:
+        return dict(run()._asdict())
+    except Exception as error:  # noqa: BLE001  code of any model may ask tensors what they hold, and these hold nothing
+        return {"trouble": f"{type(error).__name__}: {str(error).split(chr(10), 1)[0][:200]}"}
 
 
 if __name__ == "__main__":
-    run_job(trace, lambda text: Path(text))
+    run_job(trace, lambda text: TraceJob.model_validate_json(text).events)

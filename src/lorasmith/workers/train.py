@@ -26,7 +26,7 @@ from lorasmith.workers import lora
 from lorasmith.workers.generate import answer_rows
 from lorasmith.workers.measure import RowLoss, row_losses
 from lorasmith.workers.rows import Rows
-from lorasmith.workers.runtime import run_job
+from lorasmith.workers.runtime import give_blocks_back, run_job
 from lorasmith.workers.trainer import STATE_FILE, LoraTrainer
 
 SAVE_EVERY_SECONDS = 300.0
@@ -214,6 +214,8 @@ def train(text: str, events: Writer) -> dict[str, Any]:
 def _train(spec: WorkerSpec, events: Writer) -> dict[str, Any]:
     plan, run = spec.plan, spec.run_folder
     facts = DataFacts(**spec.data_facts)
+    if plan.tight_memory:
+        give_blocks_back()
     transformers.set_seed(spec.spec.seed)
     train_rows = Rows(run / "data.arrow", facts.threshold, "train", max_length=plan.max_length)
     validation = Rows(
