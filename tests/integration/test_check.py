@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from lorasmith.demo import MODEL_FOLDER
+from lorasmith.plan.learned import Measurement, remember
 from lorasmith.testing import shapes
 from lorasmith.testing.hub import TOKEN, HubServer, Rules, sparse
 
@@ -59,7 +60,7 @@ def test_json_is_one_object_with_the_documented_keys(lorasmith, home):
     assert (report["model_type"], report["model_family"], report["task"]) == ("llama", "language", "text-generation")
     assert json.loads((home / "logs" / "checks" / "demo.json").read_text())["model_id"] == "demo"
     parts = report["memory"]["inference"]["float32"]
-    assert set(parts) == {"weights", "cache", "activations", "runtime"}
+    assert set(parts) == {"weights", "cache", "activations", "runtime", "loading", "allocator", "learned"}
     assert parts["weights"] == 4 * report["parameters"]["total"]
     assert {verdict["method"] for verdict in report["verdicts"] if verdict["kind"] == "training"} == {
         "lora",
@@ -190,13 +191,32 @@ def test_a_damaged_weight_file_is_named(lorasmith, tmp_path):
 
 
 def test_an_8b_model_on_a_6_gb_card_trains_by_qlora_only(lorasmith, hub):
-    """CHK-11, CHK-12"""
-    report = checked(lorasmith, "acme/big", "--hardware", "rtx3060-6gb")
-    on_gpu = {(v["method"], v["dtype"]): v["fits_gpu"] for v in report["verdicts"]}
+    """CHK-8, CHK-11, CHK-12: with rows of so many tokens, and a batch of so many of them."""
+    report = checked(lorasmith, "acme/big", "--hardware", "rtx3060-6gb", "--length", "256")
+    verdicts = {(v["method"], v["dtype"]): v for v in report["verdicts"]}
     assert report["hardware"]["gpus"][0]["memory_bytes"] == 6 * 2**30
-    assert on_gpu["", "bfloat16"] is False
-    assert on_gpu["lora", "bfloat16"] is False
-    assert on_gpu["full", "bfloat16"] is False
+    for other in (("", "bfloat16"), ("lora", "bfloat16"), ("full", "bfloat16")):
+        assert verdicts[other]["fits_gpu"] is False
+    qlora = verdicts["qlora", "bfloat16"]
+    assert qlora["fits_gpu"]
+    assert qlora["batch"] >= 2
+    assert 512 <= qlora["longest"] < 1024
+    assert qlora["memory"] == sum(qlora["parts"].values()) - qlora["parts"]["loading"]
+
+
+def test_a_check_says_what_this_machine_has_taught(lorasmith, home):
+    """CHK-9: three runs that took a third more than was planned."""
+    before = checked(lorasmith, "demo", "--length", "64")
+    for _ in range(3):
+        fields = {"work": "train", "device": "cpu", "family": "language", "model": "demo"}
+        remember(Measurement(**fields, planned=300_000_000, measured=400_000_000))
+    after = checked(lorasmith, "demo", "--length", "64", "--refresh")
+    parts = [report["memory"]["training"]["lora float32"] for report in (before, after)]
+    assert parts[0]["learned"] == 0
+    assert parts[1]["learned"] == pytest.approx(sum(parts[0].values()) / 3, rel=0.01)
+    assert "LoRA training corrected +33% by 3 runs measured on this machine" in lorasmith("check", "demo").stdout
+    described = checked(lorasmith, "demo", "--length", "64", "--hardware", "ram=16")
+    assert described["memory"]["training"]["lora float32"]["learned"] == 0
 
 
 @pytest.mark.parametrize("text", ["nothing", "ram=lots", "rtx3060-x", "ram=16,disk"])

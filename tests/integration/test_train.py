@@ -70,6 +70,34 @@ def test_a_training_leaves_what_is_promised(trained):
     assert str(run.folder) not in json.dumps(manifest)
 
 
+def test_a_run_tells_the_next_plan_what_it_took(tiny_llama, sums, home, tmp_path):
+    """CHK-9: planned and measured peak, in one line of logs/measurements.jsonl."""
+    run = lorasmith.train(str(tiny_llama), sums, output=str(tmp_path / "out"), max_steps=2)
+    (line,) = (home / "logs" / "measurements.jsonl").read_text().splitlines()
+    told = json.loads(line)
+    assert (told["work"], told["device"], told["family"]) == ("train", "cpu", "language")
+    assert told["measured"] == run.report.peak_memory_bytes
+    assert told["planned"] == run.report.predicted_peak_bytes
+    assert told["measured"] == pytest.approx(told["planned"], rel=0.1)
+
+
+def test_memory_given_back_changes_no_weight(tiny_llama, sums, tmp_path, monkeypatch):
+    """AUT-2: a training that is kept small learns the same, bit for bit."""
+    from lorasmith.training import launch
+
+    folders = []
+    for tight in (False, True):
+        plain = launch.choose
+        monkeypatch.setattr(
+            launch,
+            "choose",
+            lambda *given, plain=plain, tight=tight: plain(*given).model_copy(update={"tight_memory": tight}),
+        )
+        folders.append(lorasmith.train(str(tiny_llama), sums, output=str(tmp_path / f"{tight}"), max_steps=3).folder)
+        monkeypatch.setattr(launch, "choose", plain)
+    assert weights(folders[0]) == weights(folders[1])
+
+
 def test_the_report_page_stands_alone(trained):
     """TRN-7, SEC-6"""
     page = (trained[0].folder / "training_report.html").read_text()

@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from lorasmith import flow
+from lorasmith.cli.console import console
 from lorasmith.cli.options import given, options_of
-from lorasmith.cli.render import console
 from lorasmith.core.specs import make_spec
 from lorasmith.plan.page import show
 from lorasmith.plan.report import Question

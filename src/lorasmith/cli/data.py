@@ -7,7 +7,8 @@ import sys
 import click
 
 from lorasmith import flow
-from lorasmith.cli.render import Watch, console, inspection
+from lorasmith.cli.console import console
+from lorasmith.cli.render import Watch, inspection
 from lorasmith.core.events import Progress
 
 FATAL_EXIT = 6

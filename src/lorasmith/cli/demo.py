@@ -7,7 +7,8 @@ import json
 import click
 
 from lorasmith import flow
-from lorasmith.cli.render import Watch, console, evaluation_table, plan_shown, train_summary
+from lorasmith.cli.console import console
+from lorasmith.cli.render import Watch, evaluation_table, plan_shown, train_summary
 from lorasmith.core import paths, settings
 from lorasmith.demo import HELDOUT_FILE, TRAIN_FILE
 

@@ -8,8 +8,9 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-# Not through `flow`: it loads the data libraries, and a doctor must answer where one of them is broken.
-from lorasmith.plan.doctor import DoctorReport, doctor
+from lorasmith import flow
+from lorasmith.cli.console import console
+from lorasmith.plan.doctor import DoctorReport
 
 _MARKS = {"ok": ("✓", "green"), "note": ("–", "dim"), "warning": ("!", "yellow"), "problem": ("✗", "red")}
 
@@ -18,11 +19,11 @@ _MARKS = {"ok": ("✓", "green"), "note": ("–", "dim"), "warning": ("!", "yell
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output and nothing else")
 def command(as_json: bool) -> None:
     """Say whether this machine and this installation are in order, and what to do where they are not."""
-    report = doctor()
+    report = flow.doctor()
     if as_json:
         click.echo(report.model_dump_json(indent=2))
     else:
-        show(Console(highlight=False), report)
+        show(console(), report)
     if not report.ok:
         sys.exit(1)
 

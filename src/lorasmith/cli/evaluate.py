@@ -7,8 +7,9 @@ from typing import Any
 import click
 
 from lorasmith import flow
+from lorasmith.cli.console import console
 from lorasmith.cli.options import given, options_of
-from lorasmith.cli.render import Watch, console, evaluation_table
+from lorasmith.cli.render import Watch, evaluation_table
 from lorasmith.evaluation.spec import EvaluateSpec
 
 

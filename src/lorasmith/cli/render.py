@@ -4,28 +4,27 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from lorasmith.core.events import Decision, Event, Progress, Warn
-from lorasmith.core.facts import DataFacts, ModelFacts
 from lorasmith.core.progress import Display, amount, duration
-from lorasmith.data.inspect import Inspection
-from lorasmith.data.tokenizer import Tokenizer, printable
-from lorasmith.evaluation.report import EvaluationReport, Figure
-from lorasmith.flow import PlanListener
-from lorasmith.plan.choose import TrainPlan
 from lorasmith.training.page import STOP_SENTENCES
-from lorasmith.training.report import TrainReport
+
+if TYPE_CHECKING:  # what reads data is slow to import, and not every verb reads some
+    from lorasmith.core.facts import DataFacts, ModelFacts
+    from lorasmith.data.inspect import Inspection
+    from lorasmith.data.tokenizer import Tokenizer
+    from lorasmith.evaluation.report import EvaluationReport, Figure
+    from lorasmith.flow import PlanListener
+    from lorasmith.plan.choose import TrainPlan
+    from lorasmith.training.report import TrainReport
 
 _BAR = 30
 _SHARES = {"exact_match"}
-
-
-def console() -> Console:
-    return Console(highlight=False)
 
 
 def plan_shown(out: Console) -> PlanListener:
@@ -156,6 +155,8 @@ def inspection(out: Console, found: Inspection, tokenizer: Tokenizer | None) -> 
 
 def _sample(out: Console, found: Inspection, tokenizer: Tokenizer | None) -> None:
     """The first row: as the model sees it, with what it learns in colour, or as it stands."""
+    from lorasmith.data.tokenizer import printable
+
     if tokenizer and found.sample_row:
         out.print("\nthe first row as the model sees it, [green]what it learns in green[/]:")
         text, position = Text(), 0

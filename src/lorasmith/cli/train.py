@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from lorasmith import flow
+from lorasmith.cli.console import console
 from lorasmith.cli.options import given, options_of
-from lorasmith.cli.render import Watch, console, plan_shown, train_summary
+from lorasmith.cli.render import Watch, plan_shown, train_summary
 from lorasmith.core.errors import UsageProblem
 from lorasmith.training.spec import TrainSpec, read_config_file
 

@@ -16,7 +16,7 @@ from lorasmith.hub.headers import Tensor
 from lorasmith.hub.locate import ModelPlace, locate
 from lorasmith.hub.repository import LocalRepository, Repository
 from lorasmith.hub.shape import EXPERT_COUNTS, EXPERTS_USED, cache_groups, max_positions, number
-from lorasmith.hub.stacks import stacks_of
+from lorasmith.hub.stacks import stacks_of, widest_maps
 from lorasmith.hub.weights import Weights, read_weights
 
 _DTYPES = {
@@ -137,6 +137,7 @@ def _facts(
         weight_form=weights.form,
         weight_files=weights.files,
         stacks=stacks,
+        widest_maps=widest_maps(evidence.documents),
         cache=[*cache_groups(config), *_across(stacks)] if _writes_on(family, recognition) else [],
         has_experts=any(".experts." in name for name in tensors),
         linear_shapes=[

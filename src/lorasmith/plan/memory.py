@@ -25,11 +25,12 @@ ANSWERING_CPU = 150 * 10**6
 TRAINING_CPU = 195 * 10**6
 # A CUDA context with cuBLAS' workspace: 250 MiB (gguf-parser's figure) to 457 MiB (an Ollama log); the upper end.
 RUNTIME_CUDA = 460 * 2**20
-# What glibc wastes of blocks below 32 MiB (larger ones it returns to the system at once): torch asks for aligned blocks, and
-# before glibc 2.38 a freed one does not fit the next request of the same size. Measured: docs/lab-log.md, benchmarks/memory.py.
+# What glibc wastes: torch asks for aligned blocks, and before glibc 2.38 a freed one does not fit the next request of the same
+# size. Measured on glibc 2.36 (docs/lab-log.md, benchmarks/memory.py); logits are wasted with where one tensor of them is small
+# enough to lie among the other blocks.
+_LOGITS_APART_FROM = 32 * 2**20
 _WASTED = {"gated": 0.8, "plain": 0.95, "pairs": 0.2}
 """Of what is kept, by kind: blocks of layers with a gated MLP, of others, and attention's weights where it runs step by step."""
-_WASTED_BELOW = 32 * 2**20
 _ADAPTER_BYTES = 16  # fp32 weight, gradient and two AdamW moments
 _FULL_STATE_BYTES = {
     "float32": 16,
@@ -135,6 +136,7 @@ def inference_bytes(
     cache = cache_bytes(model, context, batch, value_bytes=width)
     # One layer at a time, and the logits of the last position in fp32.
     passed = [batch * (stack.tokens or context) * activations.passing(stack) * width for stack in model.stacks]
+    passed += [batch * model.widest_maps * width] if model.widest_maps else []
     widest = 8 * model.hidden_size + 2 * max((group.state for group in model.cache), default=0)
     live = round(max(passed, default=batch * context * widest * width)) + batch * model.vocab_size * 4
     beside = 0 if on_gpu else round(_WASTED["gated"] * live) + _packed(model, width)
@@ -199,6 +201,8 @@ def training_bytes(model: ModelFacts, how: Training) -> TrainingNeed:
     at_last_layer = kept + walked + states - gradients
     moments = [(at_loss, kept, logits), (at_last_layer, kept + walked, 0), (states, 0, 0)]
     peak, live, of_logits = max(moments)
+    if of_logits < 3 * _LOGITS_APART_FROM:  # three or four tensors
+        wasted += _WASTED["plain"] * of_logits
     return TrainingNeed(
         weights=weights,
         adapter=round(peak - live - of_logits),
@@ -242,12 +246,12 @@ def _kept(model: ModelFacts, how: Training) -> tuple[float, float]:
         blocks += [(how.rows * (stack.across or how.length) * size * width, count) for size, count in layer.across]
         seen = stack.tokens or how.length
         pairs = tokens * seen * stack.heads * width * layer.pairs
-        whole = sum(size * count for size, count in blocks) + pairs
-        small = sum(size * count for size, count in blocks if size < _WASTED_BELOW)
-        small = _WASTED["gated" if stack.gated else "plain"] * small + _WASTED["pairs"] * pairs
+        whole = sum(size * count for size, count in blocks)
+        lost = _WASTED["gated" if stack.gated else "plain"] * whole + _WASTED["pairs"] * pairs
+        whole += pairs
         if width < 4:  # both norms compute in fp32
             whole += 2 * 4 * tokens * stack.hidden
         # With checkpointing of every layer its input, and of one at a time the rest.
         kept += tokens * stack.hidden * width * stack.layers + whole if how.checkpointing else whole * stack.layers
-        wasted += small if how.checkpointing else small * stack.layers
+        wasted += lost if how.checkpointing else lost * stack.layers
     return kept, wasted
