@@ -203,14 +203,15 @@ def training_bytes(model: ModelFacts, how: Training) -> TrainingNeed:
     peak, live, of_logits = max(moments)
     if of_logits < 3 * _LOGITS_APART_FROM:  # three or four tensors
         wasted += _WASTED["plain"] * of_logits
+    lost = 0 if how.on_gpu or how.tight else round(wasted)
     return TrainingNeed(
         weights=weights,
         adapter=round(peak - live - of_logits),
         activations=round(live),
         logits=of_logits,
         runtime=RUNTIME_CUDA if how.on_gpu else BARE_CPU + TRAINING_CPU,
-        loading=max(0, round(loading - weights - peak)),
-        allocator=0 if how.on_gpu or how.tight else round(wasted),
+        loading=max(0, round(loading - weights - peak - lost)),
+        allocator=lost,
     )
 
 
