@@ -147,13 +147,29 @@ def understand(case: Case) -> None:
 
 
 def denoise(case: Case) -> None:
-    """A pipeline draws `rows` pictures of its own size in two steps."""
+    """A pipeline draws `rows` pictures of its own size in two steps, or its UNet learns to take noise away."""
     import torch
     from diffusers import DiffusionPipeline
 
     pipeline = DiffusionPipeline.from_pretrained(case.folder, dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
+    if case.work == "train":
+        learn_to_denoise(pipeline, case)
+        return
     pipeline("a house", num_inference_steps=2, num_images_per_prompt=case.rows, output_type="np")
+
+
+def learn_to_denoise(pipeline: Any, case: Case) -> None:
+    """Three steps of AdamW on adapters at the attention of the UNet; the other parts stay loaded."""
+    import peft
+    import torch
+
+    unet = pipeline.unet.requires_grad_(False)
+    unet.add_adapter(peft.LoraConfig(r=RANK, target_modules=["to_q", "to_k", "to_v", "to_out.0"]))
+    side, width = unet.config.sample_size, unet.config.cross_attention_dim
+    noisy = torch.randn((case.rows, unet.config.in_channels, side, side))
+    text, when = torch.randn((case.rows, 77, width)), torch.zeros(case.rows, dtype=torch.long)
+    steps(unet.train(), lambda: (unet(noisy, when, text).sample - noisy).pow(2).mean())
 
 
 def steps(model: Any, loss: Any) -> None:
@@ -186,8 +202,6 @@ def cases(folder: Path, models: tuple[str, ...], sizes: tuple[tuple[int, int], .
             tokens = min(length, LONGEST.get(name, length))
             case = Case(name, facts.family, str(facts.local_folder), "answer", rows, tokens)
             yield case, inference_bytes(facts, "float32", context=tokens + (4 if facts.cache else 0), batch=rows)
-            if facts.family == "diffusion":
-                continue
             supervised = 0.5 if facts.family == "language" else 1.0
             how = Training("lora", rows, tokens, "float32", rank=RANK, supervised=supervised)
             yield case._replace(work="train"), training_bytes(facts, how)

@@ -9,6 +9,7 @@ import sys
 import pytest
 import torch
 
+from lorasmith.hub.maps import kept_maps
 from lorasmith.hub.recognise import recognise
 from lorasmith.hub.repository import open_repository
 from lorasmith.plan.memory import Training, inference_bytes, training_bytes
@@ -67,6 +68,30 @@ def test_a_published_shape_is_planned_to_the_byte_almost(tmp_path):
     assert tensors_alone(need, facts) == pytest.approx(traced.peak, rel=0.01)
     answer, seen = inference_bytes(facts, "float32", context=256, batch=2), trace_answer(folder, 2, 256, "float32")
     assert tensors_alone(answer, facts) == pytest.approx(seen.peak, rel=0.01)
+
+
+@pytest.mark.parametrize("side", [16, 32])
+def test_a_unet_keeps_the_maps_that_are_planned(side):
+    """CHK-8: Stable Diffusion's kind, LoRA at its attention."""
+    import diffusers
+    import peft
+
+    config = {
+        "sample_size": side, "block_out_channels": [64, 128], "layers_per_block": 2, "attention_head_dim": 4,
+        "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D"], "up_block_types": ["CrossAttnUpBlock2D", "UpBlock2D"],
+        "cross_attention_dim": 32,
+    }  # fmt: skip
+    unet = diffusers.UNet2DConditionModel(**config).requires_grad_(False)
+    unet.add_adapter(peft.LoraConfig(r=4, target_modules=["to_q", "to_k", "to_v", "to_out.0"]))
+    live = LiveBytes()
+    for weight in unet.parameters():
+        live.count(weight)
+    weights = live.live
+    with live:
+        out = unet(torch.zeros(2, 4, side, side), torch.zeros(2, dtype=torch.long), torch.zeros(2, 77, 32)).sample
+        kept = live.live - weights
+    assert out.requires_grad
+    assert 2 * 4 * kept_maps({"unet/config.json": config}) == pytest.approx(kept, rel=0.15)
 
 
 def test_a_check_asks_for_the_second_opinion(lorasmith, tiny_llama, tmp_path):

@@ -82,6 +82,8 @@ class ModelFacts(BaseModel):
     """Its transformer blocks; empty where they are of a kind that is not known yet."""
     widest_maps: int = 0
     """Elements of the pictures that a diffusion pipeline holds at once for each that it draws."""
+    kept_maps: int = 0
+    """Elements of the pictures that its denoiser keeps for the backward pass of each."""
     cache: list[CacheGroup] = []
     """What each layer keeps while the model writes."""
     has_experts: bool = False

@@ -14,9 +14,10 @@ from lorasmith.families import FAMILIES, Family, Recognition, family_of
 from lorasmith.hub.evidence import evidence_of, read_documents
 from lorasmith.hub.headers import Tensor
 from lorasmith.hub.locate import ModelPlace, locate
+from lorasmith.hub.maps import kept_maps, widest_maps
 from lorasmith.hub.repository import LocalRepository, Repository
 from lorasmith.hub.shape import EXPERT_COUNTS, EXPERTS_USED, cache_groups, max_positions, number
-from lorasmith.hub.stacks import stacks_of, widest_maps
+from lorasmith.hub.stacks import stacks_of
 from lorasmith.hub.weights import Weights, read_weights
 
 _DTYPES = {
@@ -138,6 +139,7 @@ def _facts(
         weight_files=weights.files,
         stacks=stacks,
         widest_maps=widest_maps(evidence.documents),
+        kept_maps=kept_maps(evidence.documents),
         cache=[*cache_groups(config), *_across(stacks)] if _writes_on(family, recognition) else [],
         has_experts=any(".experts." in name for name in tensors),
         linear_shapes=[

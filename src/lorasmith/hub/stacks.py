@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from lorasmith.core.evidence import Config
@@ -118,29 +117,3 @@ def _patches(config: Config) -> int:
     if not patch or not isinstance(sides, list | tuple) or not isinstance(patch, int):
         return 0
     return (sides[0] // patch) * (sides[1] // patch) + 1
-
-
-def widest_maps(documents: Mapping[str, Config]) -> int:
-    """Elements that a diffusion pipeline holds at once for one picture of its own size, in the part that holds most.
-
-    A UNet of the kind of Stable Diffusion's keeps a map for each layer on its way down, and ten of the first width while it works
-    at full size (oneDNN's copies in a layout of its own among them; fitted to one measured pipeline), all twice for guidance.
-    The decoder widens the picture and holds three maps of the second width and one of the first at full size. 0 without either.
-    """
-    unet, decoder = documents.get("unet/config.json", {}), documents.get("vae/config.json", {})
-    denoiser = unet or documents.get("transformer/config.json", {})
-    side = number(denoiser, "sample_size", default=0)
-    widths, wide = _whole(unet.get("block_out_channels")), _whole(decoder.get("block_out_channels"))
-    held = 0
-    if side and widths:
-        layers = number(unet, "layers_per_block", default=2) + 1
-        down = sum(layers * width * (side >> level) ** 2 for level, width in enumerate(widths))
-        held = 2 * (down + 10 * widths[0] * side**2)
-    if side and wide:
-        full = side << (len(wide) - 1)
-        held = max(held, (3 * wide[min(1, len(wide) - 1)] + wide[0]) * full**2)
-    return held
-
-
-def _whole(value: Any) -> list[int]:
-    return [one for one in value if isinstance(one, int)] if isinstance(value, list) else []

@@ -220,7 +220,7 @@ def _needs_quantization(verdict: Verdict) -> Verdict:
 
 def _training(facts: ModelFacts, machine: HardwareFacts, length: int, rank: int) -> list[Verdict]:
     """One row for each method and dtype, one row of data at a time; `batch` and `longest` say how far it goes."""
-    is_known = bool(facts.stacks or facts.cache) and bool(facts.linear_shapes)
+    is_known = bool(facts.stacks or facts.cache or facts.kept_maps) and bool(facts.linear_shapes)
     if facts.num_parameters and not is_known:
         return []  # no rule yet for what its layers keep
     learned = _learned("train", facts.family, machine)

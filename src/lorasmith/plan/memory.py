@@ -30,7 +30,7 @@ RUNTIME_CUDA = 460 * 2**20
 # enough to lie among the other blocks.
 _LOGITS_APART_FROM = 32 * 2**20
 _WASTED = {"gated": 0.8, "plain": 0.95, "pairs": 0.2}
-"""Of what is kept, by kind: blocks of layers with a gated MLP, of others, and attention's weights where it runs step by step."""
+"""Of what is kept, by kind: gated layers and feature maps, other layers, weights of attention that runs step by step."""
 _ADAPTER_BYTES = 16  # fp32 weight, gradient and two AdamW moments
 _FULL_STATE_BYTES = {
     "float32": 16,
@@ -233,6 +233,9 @@ def _tokens(stack: Stack, how: Training) -> int:
 def _kept(model: ModelFacts, how: Training) -> tuple[float, float]:
     """Bytes that all layers keep for the backward pass, and those that the allocator wastes with them."""
     width, rank = BYTES[how.dtype], 0 if how.method == "full" else how.rank
+    if model.kept_maps:
+        kept = how.rows * model.kept_maps * width
+        return kept, _WASTED["gated"] * kept
     if not model.stacks:  # layers of an unknown kind: what their linear layers read and give, once for each
         through = sum(1.1 * into + out for out, into in model.linear_shapes)
         # A scan without its fused kernel keeps each token's state twice: as it comes in and as it is added up.
