@@ -55,7 +55,7 @@ def test_what_is_planned_is_what_the_code_keeps(tmp_path, name, dropout):
     facts = recognise(open_repository(str(folder))).facts
     how = Training("lora", ROWS, LENGTH, "float32", rank=8, dropout=dropout, supervised=0.5, tight=True)
     need, traced = training_bytes(facts, how), trace_training(folder, facts.family, how)
-    assert tensors_alone(need, facts) == pytest.approx(traced.peak, rel=NEAR.get(name, 0.015) if dropout else 0.12)
+    assert tensors_alone(need) == pytest.approx(traced.peak, rel=NEAR.get(name, 0.015) if dropout else 0.12)
 
 
 def test_a_published_shape_is_planned_to_the_byte_almost(tmp_path):
@@ -65,9 +65,9 @@ def test_a_published_shape_is_planned_to_the_byte_almost(tmp_path):
     (folder / "model.safetensors").unlink()
     how = Training("lora", 2, 256, "float32", rank=16, supervised=0.5, tight=True)
     need, traced = training_bytes(facts, how), trace_training(folder, facts.family, how)
-    assert tensors_alone(need, facts) == pytest.approx(traced.peak, rel=0.01)
+    assert tensors_alone(need) == pytest.approx(traced.peak, rel=0.01)
     answer, seen = inference_bytes(facts, "float32", context=256, batch=2), trace_answer(folder, 2, 256, "float32")
-    assert tensors_alone(answer, facts) == pytest.approx(seen.peak, rel=0.01)
+    assert tensors_alone(answer) == pytest.approx(seen.peak, rel=0.01)
 
 
 @pytest.mark.parametrize("side", [16, 32])

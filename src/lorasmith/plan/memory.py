@@ -50,7 +50,8 @@ class InferenceNeed(NamedTuple):
     activations: int
     runtime: int
     loading: int = 0
-    """What is resident beyond all this while weights are loaded: pages of their files, which the system takes back when short."""
+    """What is resident beyond all this while weights are loaded: pages of their files, which the system takes back when short.
+    Negative where rows of embeddings stay in the file, never read."""
     allocator: int = 0
     """What the allocator and the library that multiplies matrices keep beside all this."""
     learned: int = 0
@@ -75,7 +76,8 @@ class TrainingNeed(NamedTuple):
     logits: int
     runtime: int
     loading: int = 0
-    """What is resident beyond all this while weights are loaded: pages of their files, which the system takes back when short."""
+    """What is resident beyond all this while weights are loaded: pages of their files, which the system takes back when short.
+    Negative where rows of embeddings stay in the file, never read."""
     allocator: int = 0
     """What the allocator wastes where it is not kept from it, which costs time (`Training.tight`)."""
     learned: int = 0
@@ -111,18 +113,17 @@ def cache_bytes(model: ModelFacts, context: int, batch: int = 1, *, value_bytes:
     return round(batch * elements * value_bytes)
 
 
-def _loaded(model: ModelFacts, dtype: str, *, on_gpu: bool) -> tuple[int, int]:
-    """Bytes of the weights, and of the most that is resident while they are loaded.
+def _loading(model: ModelFacts, dtype: str, running: int, *, on_gpu: bool) -> int:
+    """What is resident while weights are loaded beyond `running`, the bytes that the work itself takes, weights and all.
 
-    Weights that stay as they are stored are used where the file is mapped; others are converted, the file's pages beside them.
+    Weights that stay as they are stored are used where the file is mapped, and of embeddings that are only looked up few rows are
+    ever read: negative. Others are converted, the file's pages beside them.
     """
-    weights = weight_bytes(model, dtype)
     if on_gpu:
-        return weights, weights
-    if model.stored_dtype == dtype:  # of what is only looked up, a few rows are ever read from the file
-        weights -= round(model.lookup_parameters * BYTES[dtype])
-        return weights, weights
-    return weights, weights + model.weight_bytes
+        return 0
+    if model.stored_dtype == dtype:
+        return -round(model.lookup_parameters * BYTES[dtype])
+    return max(0, weight_bytes(model, dtype) + model.weight_bytes - running)
 
 
 def inference_bytes(
@@ -132,7 +133,7 @@ def inference_bytes(
     if not model.num_parameters:
         return InferenceNeed(round(model.weight_bytes * _FALLBACK[dtype]), 0, 0, 0)
     width = 4 if dtype == "float32" else 2
-    weights, loading = _loaded(model, dtype, on_gpu=on_gpu)
+    weights = weight_bytes(model, dtype)
     cache = cache_bytes(model, context, batch, value_bytes=width)
     # One layer at a time, and the logits of the last position in fp32.
     passed = [batch * (stack.tokens or context) * activations.passing(stack) * width for stack in model.stacks]
@@ -145,7 +146,7 @@ def inference_bytes(
         cache=cache,
         activations=live,
         runtime=RUNTIME_CUDA if on_gpu else BARE_CPU + ANSWERING_CPU,
-        loading=max(0, loading - weights - cache - live - beside),
+        loading=_loading(model, dtype, weights + cache + live + beside, on_gpu=on_gpu),
         allocator=beside,
     )
 
@@ -184,7 +185,8 @@ def training_bytes(model: ModelFacts, how: Training) -> TrainingNeed:
         answering = model.weight_bytes * _FALLBACK["nf4" if how.method == "qlora" else how.dtype]
         factor = _FALLBACK_TRAIN["full" if is_full else "lora", round(width)]
         return TrainingNeed(round(answering * factor), 0, 0, 0, 0)
-    weights, loading = _loaded(model, "nf4" if how.method == "qlora" else how.dtype, on_gpu=how.on_gpu)
+    held = "nf4" if how.method == "qlora" else how.dtype
+    weights = weight_bytes(model, held)
     if how.on_gpu and how.embeddings_aside:
         weights -= round(model.lookup_parameters * BYTES["float32" if how.dtype == "float32" else "bfloat16"])
     states = how.rank * sum(out + into for out, into in model.linear_shapes) * _ADAPTER_BYTES
@@ -210,7 +212,7 @@ def training_bytes(model: ModelFacts, how: Training) -> TrainingNeed:
         activations=round(live),
         logits=of_logits,
         runtime=RUNTIME_CUDA if how.on_gpu else BARE_CPU + TRAINING_CPU,
-        loading=max(0, round(loading - weights - peak - lost)),
+        loading=_loading(model, held, weights + round(peak) + lost, on_gpu=how.on_gpu),
         allocator=lost,
     )
 

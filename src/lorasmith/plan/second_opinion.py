@@ -52,11 +52,10 @@ def traced(config: Config, facts: ModelFacts, **how: Any) -> dict[str, dict[str,
         ),
     }
     for work, need in planned.items():
-        found[work]["planned"] = tensors_alone(need, facts)
+        found[work]["planned"] = tensors_alone(need)
     return found
 
 
-def tensors_alone(need: InferenceNeed | TrainingNeed, facts: ModelFacts) -> int:
-    """Bytes that a plan in fp32 gives to tensors; a tracer counts the rows of embeddings, too, that are never read."""
-    mapped = facts.lookup_parameters if facts.stored_dtype == DTYPE else 0
-    return need.total - need.runtime - need.loading - need.allocator - need.learned + mapped * 4
+def tensors_alone(need: InferenceNeed | TrainingNeed) -> int:
+    """Bytes that a plan gives to tensors."""
+    return need.total - need.runtime - need.loading - need.allocator - need.learned
