@@ -83,13 +83,15 @@ def _checked(
     facts = found.facts
     context = min(question.context or DEFAULT_CONTEXT, facts.max_positions)
     length = min(question.length or TRAIN_LENGTH, facts.max_positions)
-    verdicts = [*_inference(facts, machine, context, question.batch), *_training(facts, machine, length, question.rank)]
+    answering, training = (_learned(work, facts.family, machine) for work in ("answer", "train"))
+    verdicts = [
+        *_inference(facts, machine, context, question.batch, answering),
+        *_training(facts, machine, length, question.rank, training),
+    ]
     files = installed_files(repository, found.weights)
     disk = _disk(files, machine)
     safety = safety_of(found.evidence, found.weights)
-    learned = {
-        work: _learned(work, facts.family, machine)["cuda" if machine.gpu else "cpu"] for work in ("answer", "train")
-    }
+    learned = {"answer": answering[machine.device], "train": training[machine.device]}
     second: dict[str, Any] = {}
     if trace:
         second = traced(
@@ -202,11 +204,12 @@ class _Way(NamedTuple):
         )  # fmt: skip
 
 
-def _inference(facts: ModelFacts, machine: HardwareFacts, context: int, batch: int) -> list[Verdict]:
+def _inference(
+    facts: ModelFacts, machine: HardwareFacts, context: int, batch: int, learned: Mapping[str, Correction]
+) -> list[Verdict]:
     """One row for each dtype; a model that is stored quantized runs as it is."""
     fixed = facts.quantization or facts.weight_form == "gguf"
     dtypes = ("bfloat16",) if fixed else _INFERENCE_DTYPES
-    learned = _learned("answer", facts.family, machine)
     verdicts = [_Way(facts, machine, dtype, learned=learned).verdict(batch, context) for dtype in dtypes]
     whole = any(one.device in {"cuda", "cpu"} for one in verdicts if one.dtype not in _QUANTIZED)
     return [one if whole or one.dtype not in _QUANTIZED else _needs_quantization(one) for one in verdicts]
@@ -218,12 +221,13 @@ def _needs_quantization(verdict: Verdict) -> Verdict:
     return verdict.model_copy(update={"notes": "Requires quantization"})
 
 
-def _training(facts: ModelFacts, machine: HardwareFacts, length: int, rank: int) -> list[Verdict]:
+def _training(
+    facts: ModelFacts, machine: HardwareFacts, length: int, rank: int, learned: Mapping[str, Correction]
+) -> list[Verdict]:
     """One row for each method and dtype, one row of data at a time; `batch` and `longest` say how far it goes."""
     is_known = bool(facts.stacks or facts.cache or facts.kept_maps) and bool(facts.linear_shapes)
     if facts.num_parameters and not is_known:
         return []  # no rule yet for what its layers keep
-    learned = _learned("train", facts.family, machine)
     return [_Way(facts, machine, dtype, method, rank, learned).verdict(1, length) for method, dtype in _TRAINING]
 
 

@@ -73,8 +73,9 @@ def _as_when_it_runs() -> Iterator[None]:
         yield
 
 
-def _with_fake_tensors(model: torch.nn.Module) -> None:
-    """Give a model on the meta device tensors that say they lie on the CPU; tied ones stay one. In a FakeTensorMode."""
+def _with_fake_tensors(model: torch.nn.Module) -> LiveBytes:
+    """Give a model on the meta device tensors that say they lie on the CPU; tied ones stay one, and
+    count them. In a FakeTensorMode."""
     made: dict[int, torch.Tensor] = {}
     for part in model.modules():
         for held in (part._parameters, part._buffers):
@@ -86,6 +87,10 @@ def _with_fake_tensors(model: torch.nn.Module) -> None:
                     is_parameter = isinstance(old, torch.nn.Parameter)
                     made[id(old)] = torch.nn.Parameter(new, requires_grad=old.requires_grad) if is_parameter else new
                 held[name] = made[id(old)]
+    live = LiveBytes()
+    for tensor in (*model.parameters(), *model.buffers()):
+        live.count(tensor)
+    return live
 
 
 def trace_answer(folder: Path, rows: int, length: int, dtype: str) -> Traced:
@@ -94,10 +99,7 @@ def trace_answer(folder: Path, rows: int, length: int, dtype: str) -> Traced:
         kind, config = class_and_config(folder)
         model = kind._from_config(config, dtype=getattr(torch, dtype)).eval()
     with FakeTensorMode(), torch.inference_mode(), _as_when_it_runs():
-        live = LiveBytes()
-        _with_fake_tensors(model)
-        for tensor in (*model.parameters(), *model.buffers()):
-            live.count(tensor)
+        live = _with_fake_tensors(model)
         weights = live.live
         inputs = inputs_for(model, rows, length)
         if model.can_generate() and "input_ids" in inputs:
@@ -123,10 +125,7 @@ def trace_training(folder: Path, family: str, how: Training) -> Traced:
                 use_sparse_dropout(model)
     model.train()
     with FakeTensorMode(), _as_when_it_runs():
-        live = LiveBytes()
-        _with_fake_tensors(model)
-        for tensor in (*model.parameters(), *model.buffers()):
-            live.count(tensor)
+        live = _with_fake_tensors(model)
         weights = live.live
         trained = [weight for weight in model.parameters() if weight.requires_grad]
         optimizer = torch.optim.AdamW(trained, fused=True)
