@@ -19,9 +19,9 @@ from pathlib import Path
 _CHILD = """
 import sys
 from lorasmith.cli.app import cli
-from lorasmith.plan.hardware import peak_resident_bytes
+from lorasmith.plan.hardware import resident_peak_bytes
 try: cli.main(sys.argv[1:], standalone_mode=False)
-finally: print("peak", peak_resident_bytes(), file=sys.stderr)
+finally: print("peak", resident_peak_bytes(), file=sys.stderr)
 """
 
 

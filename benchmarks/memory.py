@@ -45,17 +45,13 @@ class Case(NamedTuple):
     tight: bool = False
 
 
-def resident(key: str) -> int:
-    """VmRSS or VmHWM of this process, in bytes."""
-    status = Path("/proc/self/status").read_text()
-    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith(f"{key}:"))
-
-
 def child(case: Case) -> dict[str, int]:
     """Do the work of one case and say what it took."""
-    import torch
+    import torch  # noqa: F401 - what is bare holds it
 
-    bare = resident("VmRSS")
+    from lorasmith.plan.hardware import resident_peak_bytes
+
+    bare = resident_peak_bytes()
     from lorasmith.workers.runtime import give_blocks_back, quiet_libraries
 
     quiet_libraries()
@@ -69,7 +65,7 @@ def child(case: Case) -> dict[str, int]:
         converse(case)
     else:
         understand(case)
-    return {"bare": bare, "peak": resident("VmHWM")}
+    return {"bare": bare, "peak": resident_peak_bytes()}
 
 
 def import_worker(name: str) -> None:

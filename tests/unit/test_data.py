@@ -162,11 +162,11 @@ def test_a_line_of_gigabytes_is_refused_before_it_is_read(tmp_path, monkeypatch)
         file.write(b'{"instruction": "' + b"x" * records._HEAD_BYTES)
         file.truncate(3 * 2**30)
     code = (
-        "from lorasmith.plan.hardware import peak_resident_bytes\nfrom pathlib import Path\nfrom lorasmith.data.load import open_source\n"
+        "from lorasmith.plan.hardware import resident_peak_bytes\nfrom pathlib import Path\nfrom lorasmith.data.load import open_source\n"
         "from lorasmith.core.errors import DataProblem\n"
         f"try: list(open_source(Path({str(path)!r})))\n"
         "except DataProblem as problem: print(problem.what)\n"
-        "print(peak_resident_bytes())"
+        "print(resident_peak_bytes())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     said, peak = done.stdout.splitlines()

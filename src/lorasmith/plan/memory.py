@@ -18,11 +18,12 @@ BYTES: dict[str, float] = {"float32": 4, "bfloat16": 2, "float16": 2, "int8": 1,
 # those: Dettmers et al. 2023, https://arxiv.org/abs/2305.14314, section 3.
 _NF4_SCALES = 1 / 64 + 4 / (64 * 256)
 _INT8_ROW_BYTES = 4
-# Workers with everything imported and nothing loaded, resident on Linux with torch 2.13, transformers 5.23 and peft 0.21:
-# bare Python with torch, then what answering and what training add to it. benchmarks/memory.py measures both anew.
-BARE_CPU = 232 * 10**6
-ANSWERING_CPU = 150 * 10**6
-TRAINING_CPU = 195 * 10**6
+# Workers with everything imported and nothing loaded, without the pages of libraries (`hardware.resident_peak_bytes`), on Linux
+# with torch 2.13, transformers 5.23 and peft 0.21: bare Python with torch, then what answering and what training add to it.
+# benchmarks/memory.py measures both anew.
+BARE_CPU = 168 * 10**6
+ANSWERING_CPU = 122 * 10**6
+TRAINING_CPU = 140 * 10**6
 # A CUDA context with cuBLAS' workspace: 250 MiB (gguf-parser's figure) to 457 MiB (an Ollama log); the upper end.
 RUNTIME_CUDA = 460 * 2**20
 # What glibc wastes: torch asks for aligned blocks, and before glibc 2.38 a freed one does not fit the next request of the same
@@ -31,6 +32,8 @@ RUNTIME_CUDA = 460 * 2**20
 _LOGITS_APART_FROM = 32 * 2**20
 _WASTED = {"gated": 0.8, "plain": 0.95, "pairs": 0.2}
 """Of what is kept, by kind: gated layers and feature maps, other layers, weights of attention that runs step by step."""
+_WASTED_ANSWERING = 0.5
+"""Of what passes through layers, none of which is kept; feature maps are wasted with as in training."""
 _ADAPTER_BYTES = 16  # fp32 weight, gradient and two AdamW moments
 _FULL_STATE_BYTES = {
     "float32": 16,
@@ -140,7 +143,8 @@ def inference_bytes(
     passed += [batch * model.widest_maps * width] if model.widest_maps else []
     widest = 8 * model.hidden_size + 2 * max((group.state for group in model.cache), default=0)
     live = round(max(passed, default=batch * context * widest * width)) + batch * model.vocab_size * 4
-    beside = 0 if on_gpu else round(_WASTED["gated"] * live) + _packed(model, width)
+    wasted = _WASTED["gated"] if model.widest_maps else _WASTED_ANSWERING
+    beside = 0 if on_gpu else round(wasted * live) + _packed(model, width)
     return InferenceNeed(
         weights=weights,
         cache=cache,

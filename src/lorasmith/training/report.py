@@ -97,12 +97,13 @@ class TrainReport(BaseModel):
 
 
 def peak_memory_bytes(device: str) -> int:
-    """The most memory that this process has held so far: on the GPU where it trains there, else resident."""
+    """The most memory that this process has held so far: on the GPU where it trains there, else resident
+    without the pages of libraries."""
     if device == "cuda":
         import torch
 
         return int(torch.cuda.max_memory_allocated())
-    return hardware.peak_resident_bytes()
+    return hardware.resident_peak_bytes()
 
 
 def write(spec: WorkerSpec, facts: DataFacts, outcome: Outcome) -> dict[str, Any]:
