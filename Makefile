@@ -9,11 +9,11 @@ STAMP := $(VENV)/.ready
 setup: $(STAMP)
 
 # torch first and alone: its version is pinned, so that the machine's CPU build is taken and no CUDA libraries come.
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml src/lorasmith/env/constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet -c constraints.txt --editable '.[train]' --group dev
+	$(BIN)/python -m pip install --quiet -c src/lorasmith/env/constraints.txt torch
+	$(BIN)/python -m pip install --quiet -c src/lorasmith/env/constraints.txt --editable '.[train]' --group dev
 	@touch $(STAMP)
 
 demo: setup

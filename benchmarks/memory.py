@@ -47,7 +47,7 @@ class Case(NamedTuple):
 
 def child(case: Case) -> dict[str, int]:
     """Do the work of one case and say what it took."""
-    import torch  # noqa: F401 - what is bare holds it
+    import torch
 
     from lorasmith.plan.hardware import resident_peak_bytes
 

@@ -15,13 +15,20 @@ import pytest
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
+@pytest.fixture(scope="session")
+def package_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One store of packages for all installations, as one home would have."""
+    return tmp_path_factory.mktemp("packages")
+
+
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(tmp_path: Path, package_store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home that is nobody's, and no settings from outside."""
     for name in list(os.environ):
         if name.startswith("LORASMITH_") or name == "HF_TOKEN":
             monkeypatch.delenv(name)
     monkeypatch.setenv("LORASMITH_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("UV_CACHE_DIR", str(package_store))
     return tmp_path / "home"
 
 

@@ -1,4 +1,5 @@
-"""How each tiny model is run: its tokenizer or processor over a text, a picture or a sound, then one call of the model."""
+"""How each tiny model is run for its numbers: its tokenizer or processor over a text, a picture or a sound, then one call of the
+model. Where the load test makes the same inputs, they are the load test's."""
 
 from __future__ import annotations
 
@@ -14,19 +15,6 @@ def run(name: str, family: str, folder: Path, model: Any) -> Any:
     return output
 
 
-def picture() -> Any:
-    import numpy as np
-    from PIL import Image
-
-    return Image.fromarray(np.random.default_rng(0).integers(0, 255, (48, 40, 3), dtype="uint8"))
-
-
-def sound() -> Any:
-    import numpy as np
-
-    return np.random.default_rng(0).standard_normal(8000).astype("float32")
-
-
 def reads_text(folder: Path, model: Any) -> Any:
     import transformers
 
@@ -40,6 +28,8 @@ def reads_text(folder: Path, model: Any) -> Any:
 def reads_image_and_text(folder: Path, model: Any) -> Any:
     import transformers
 
+    from lorasmith.families._probes import picture
+
     processor = transformers.AutoProcessor.from_pretrained(folder)
     return model(**processor(images=picture(), text=["quick fox"], padding=True, return_tensors="pt"))[
         "logits_per_image"
@@ -49,76 +39,45 @@ def reads_image_and_text(folder: Path, model: Any) -> Any:
 def sees(folder: Path, model: Any) -> Any:
     import transformers
 
+    from lorasmith.families._probes import picture
+
     return model(**transformers.AutoImageProcessor.from_pretrained(folder)(picture(), return_tensors="pt"))
 
 
 def chats_about_an_image(folder: Path, model: Any) -> Any:
-    import transformers
+    from lorasmith.families._probes import about_a_picture
+    from lorasmith.families.multimodal import plugin
 
-    processor = transformers.AutoProcessor.from_pretrained(folder)
-    turn = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "what is it?"}]}
-    text = processor.apply_chat_template([turn], add_generation_prompt=True)
-    inputs = processor(images=[picture()], text=[text], return_tensors="pt")
-    return model(**inputs)
-
-
-def chats_without_its_processor(folder: Path, model: Any) -> Any:
-    """For processors that take torchvision: their parts, and one image token for four patches."""
-    import torch
-    import transformers
-
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    inputs = transformers.AutoImageProcessor.from_pretrained(folder)([picture()], return_tensors="pt")
-    patches = (
-        inputs["image_grid_thw"].prod()
-        if "image_grid_thw" in inputs
-        else 16 * inputs["pixel_values"].shape[:-3].numel()
-    )
-    ids = [*tokenizer("see")["input_ids"], *[model.config.image_token_id] * (int(patches) // 4)]
-    inputs.pop("num_patches", None)
-    kinds = torch.tensor([[int(token == model.config.image_token_id) for token in ids]])
-    extra = {"mm_token_type_ids": kinds} if "image_grid_thw" in inputs else {}
-    return model(input_ids=torch.tensor([ids]), **inputs, **extra)
+    return model(**about_a_picture(model, plugin.processor(folder, model)))
 
 
 def reads_a_page(folder: Path, model: Any) -> Any:
     import torch
     import transformers
 
+    from lorasmith.families._probes import picture
+
     processor = transformers.AutoProcessor.from_pretrained(folder)
     pixels = processor(picture(), return_tensors="pt")["pixel_values"]
     return model(pixel_values=pixels, decoder_input_ids=torch.tensor([[1, 7, 8]]))
 
 
-WORDS, BOXES = ["total", "100"], [[10, 10, 90, 30], [100, 10, 200, 30]]
-
-
 def labels_words(folder: Path, model: Any) -> Any:
-    import transformers
+    from lorasmith.families._probes import words_in_boxes
+    from lorasmith.families.document import plugin
 
-    return model(**transformers.AutoTokenizer.from_pretrained(folder)(WORDS, boxes=BOXES, return_tensors="pt"))
-
-
-def labels_words_of_a_page(folder: Path, model: Any) -> Any:
-    import transformers
-
-    processor = transformers.AutoProcessor.from_pretrained(folder)
-    return model(**processor(picture(), WORDS, boxes=BOXES, return_tensors="pt"))
-
-
-def labels_tokens_with_boxes(folder: Path, model: Any) -> Any:
-    import torch
-    import transformers
-
-    inputs = transformers.AutoTokenizer.from_pretrained(folder)(" ".join(WORDS), return_tensors="pt")
-    return model(**inputs, bbox=torch.tensor([[BOXES[0]] * inputs["input_ids"].shape[1]]))
+    return model(**words_in_boxes(model, plugin.processor(folder, model)))
 
 
 def hears(folder: Path, model: Any) -> Any:
     import torch
     import transformers
 
-    inputs = transformers.AutoProcessor.from_pretrained(folder)(sound(), sampling_rate=16_000, return_tensors="pt")
+    from lorasmith.families._probes import sound
+
+    inputs = transformers.AutoProcessor.from_pretrained(folder)(
+        sound(16_000), sampling_rate=16_000, return_tensors="pt"
+    )
     if model.config.is_encoder_decoder:
         inputs["decoder_input_ids"] = torch.tensor([[model.config.decoder_start_token_id, 7]])
     return model(**inputs)
@@ -154,6 +113,8 @@ def says(folder: Path, model: Any) -> Any:
 def masks(folder: Path, model: Any) -> Any:
     import transformers
 
+    from lorasmith.families._probes import picture
+
     processor = transformers.AutoProcessor.from_pretrained(folder)
     return model(**processor(picture(), input_points=[[[20, 20]]], return_tensors="pt"))["pred_masks"]
 
@@ -168,11 +129,8 @@ def forecasts(folder: Path, model: Any) -> Any:
 
 _BY_FAMILY = {"multimodal": chats_about_an_image, "vision": sees, "audio": hears}
 _BY_NAME = {
-    **dict.fromkeys(("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "smolvlm", "internvl"), chats_without_its_processor),
     **dict.fromkeys(("donut", "trocr", "trocr_deit"), reads_a_page),
-    "layoutlm": labels_tokens_with_boxes,
-    "layoutlmv3": labels_words_of_a_page,
-    "lilt": labels_words,
+    **dict.fromkeys(("layoutlm", "layoutlmv3", "lilt"), labels_words),
     "clip": reads_image_and_text,
     "siglip": reads_image_and_text,
     "speecht5": speaks_in_mels,

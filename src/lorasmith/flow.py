@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lorasmith.data.inspect import Inspection
     from lorasmith.data.tokenizer import Tokenizer
+    from lorasmith.env.install import InstallResult, install
+    from lorasmith.env.listing import InstalledModel, find_installed, installed_models, remove
     from lorasmith.evaluation.converse import Conversation
     from lorasmith.evaluation.launch import evaluate
     from lorasmith.hub.recognise import know_model
@@ -25,24 +27,36 @@ __all__ = [
     "CheckReport",
     "Conversation",
     "DoctorReport",
+    "InstallResult",
+    "InstalledModel",
     "PlanListener",
     "TrainResult",
     "check",
     "doctor",
     "evaluate",
+    "find_installed",
     "inspect_data",
+    "install",
+    "installed_models",
     "know_model",
+    "remove",
     "train",
 ]
 _PLACES = {
     "CheckReport": "plan.report",
     "Conversation": "evaluation.converse",
     "DoctorReport": "plan.doctor",
+    "InstallResult": "env.install",
+    "InstalledModel": "env.listing",
     "PlanListener": "training.launch",
     "TrainResult": "training.launch",
     "check": "plan.check",
     "doctor": "plan.doctor",
     "evaluate": "evaluation.launch",
+    "find_installed": "env.listing",
+    "install": "env.install",
+    "installed_models": "env.listing",
+    "remove": "env.listing",
     "know_model": "hub.recognise",
     "train": "training.launch",
 }

@@ -10,6 +10,7 @@ import sys
 import lorasmith.cli
 import lorasmith.core
 import lorasmith.data
+import lorasmith.env
 import lorasmith.evaluation
 import lorasmith.hub
 import lorasmith.plan
@@ -23,6 +24,7 @@ def _modules() -> list[str]:
         lorasmith.cli,
         lorasmith.core,
         lorasmith.data,
+        lorasmith.env,
         lorasmith.evaluation,
         lorasmith.hub,
         lorasmith.plan,

@@ -21,7 +21,7 @@ def installed(tmp_path_factory) -> Path:
     subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
     (wheel,) = folder.glob("lorasmith-*.whl")
     pip = [folder / "venv/bin/python", "-m", "pip"]
-    subprocess.run([*pip, "install", "-q", "-c", ROOT / "constraints.txt", wheel], check=True)
+    subprocess.run([*pip, "install", "-q", "-c", ROOT / "src/lorasmith/env/constraints.txt", wheel], check=True)
     return folder / "venv/bin"
 
 

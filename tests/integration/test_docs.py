@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["README.md", "docs/tutorial.md", "docs/how-to/check.md", "docs/how-to/doctor.md"]
+PAGES = ["README.md", "docs/tutorial.md", "docs/how-to/check.md", "docs/how-to/doctor.md", "docs/how-to/install.md"]
 
 
 def blocks(page: str, language: str) -> list[str]:

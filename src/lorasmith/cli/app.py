@@ -17,9 +17,13 @@ if TYPE_CHECKING:
 VERBS = {
     "demo": "See it work: a small model learns a task it could not do, in minutes",
     "check": "Say what a model is and whether it fits, without fetching its weights",
+    "install": "Put a model in a place of its own: files, environment, a first call",
+    "list": "Show the installed models",
+    "remove": "Take an installed model away",
     "data": "Look into a file of examples",
     "train": "Fine-tune a model on a file of examples",
     "evaluate": "Measure the base and its adapters on the same rows",
+    "serve": "Serve a model (comes later)",
     "chat": "Talk to a model, with or without an adapter",
     "generate": "Answer one prompt, or every line of a file",
     "config": "Show and change settings",

@@ -50,6 +50,14 @@ def set_(key: str, value: str) -> None:
 
 
 @command.command()
+def init() -> None:
+    """Make home's folders and, where there is none, a config.yaml with every setting explained."""
+    place, is_new = settings.init()
+    click.echo(f"Home     {place.parent}")
+    click.echo(f"Settings {place}" + (" (new: every setting is explained in it)" if is_new else " (kept as it was)"))
+
+
+@command.command()
 def path() -> None:
     """Where config.yaml is."""
     click.echo(settings.config_path())

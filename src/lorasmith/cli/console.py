@@ -5,5 +5,5 @@ from __future__ import annotations
 from rich.console import Console
 
 
-def console() -> Console:
-    return Console(highlight=False)
+def console(*, to_stderr: bool = False) -> Console:
+    return Console(highlight=False, stderr=to_stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lorasmith.core.events import Decision, Event, Progress, Warn
+from lorasmith.core.events import Decision, Event, Progress, Step, Warn
 from lorasmith.core.progress import Display, amount, duration
 from lorasmith.training.page import STOP_SENTENCES
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:  # what reads data is slow to import, and not every verb reads
     from lorasmith.data.inspect import Inspection
     from lorasmith.data.tokenizer import Tokenizer
     from lorasmith.evaluation.report import EvaluationReport, Figure
-    from lorasmith.flow import PlanListener
+    from lorasmith.flow import InstalledModel, InstallResult, PlanListener
     from lorasmith.plan.choose import TrainPlan
     from lorasmith.training.report import TrainReport
 
@@ -47,13 +48,56 @@ class Watch:
     def __exit__(self, *_: object) -> None:
         self.display.__exit__(None, None, None)
 
+    def asking(self, ask: Callable[[], bool]) -> bool:
+        """The answer to a question that is asked while no bar moves."""
+        self.display.__exit__(None, None, None)
+        try:
+            return ask()
+        finally:
+            self.display.__enter__()
+
     def __call__(self, event: Event) -> None:
         if isinstance(event, Progress):
             self.display.show(event)
+        elif isinstance(event, Step):
+            self.display.over(event.title)
+            self.out.print(
+                Text.assemble((f"{event.title:<12}" if event.title else "", "bold"), event.note), soft_wrap=True
+            )
         elif isinstance(event, Decision) and self.evaluations:
             self.out.print("\n".join(event.lines), markup=False)
         elif isinstance(event, Warn):
             self.out.print(f"[yellow]Warning:[/] {event.message}")
+
+
+def install_summary(out: Console, result: InstallResult) -> None:
+    """Where it is, what it takes, and what to do with it."""
+    folder, info = result
+    out.print(
+        f"\n[bold]Installed.[/]  {amount(info.model_bytes)} of model, {amount(info.environment_bytes)} of environment beyond "
+        f"what others have, in {folder}",
+        soft_wrap=True,
+    )
+    out.print(f"train  {folder / 'train.sh'} --data FILE\nstart  {folder / 'start.sh'}", soft_wrap=True)
+
+
+def models_table(out: Console, models: list[InstalledModel]) -> None:
+    """One line a model; beneath it what is wrong with it."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for column in ("name", "family", "size", "environment", "dtype", "adapters", "last used", "health"):
+        table.add_column(column, justify="right" if column in {"size", "environment", "adapters"} else "left")
+    for model in models:
+        used = model.last_used.astimezone().strftime("%Y-%m-%d %H:%M") if model.last_used else "never"
+        dtype = model.dtype if model.quantization == "none" else f"{model.dtype}, {model.quantization}"
+        health = Text("sound", style="green") if model.is_healthy else Text("damaged", style="red")
+        table.add_row(
+            Text(model.name, style="bold"), model.family, amount(model.model_bytes), amount(model.environment_bytes), dtype,
+            str(len(model.adapters)), used, health,
+        )  # fmt: skip
+    out.print(table)
+    for model in models:
+        for trouble in model.troubles:
+            out.print(f"{model.name}: {trouble}", style="yellow", markup=False, soft_wrap=True)
 
 
 def plan_table(out: Console, model: ModelFacts, data: DataFacts, plan: TrainPlan, folder: Path) -> None:

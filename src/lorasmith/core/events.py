@@ -34,6 +34,14 @@ class Progress(_Event):
     note: str = ""
 
 
+class Step(_Event):
+    """A stage of the work is done: which, and what came of it. Without a title, a sentence by itself."""
+
+    type: Literal["step"] = "step"
+    title: str
+    note: str
+
+
 class Metric(_Event):
     """Numbers at a step, by name."""
 
@@ -91,7 +99,7 @@ class Result(_Event):
 
 
 Event = Annotated[
-    Progress | Metric | Decision | Checkpoint | Delta | Warn | Failure | Result, Field(discriminator="type")
+    Progress | Step | Metric | Decision | Checkpoint | Delta | Warn | Failure | Result, Field(discriminator="type")
 ]
 _ADAPTER: TypeAdapter[Event] = TypeAdapter(Event)
 Listener = Callable[[Event], None]

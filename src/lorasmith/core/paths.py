@@ -98,15 +98,22 @@ def write_json(path: Path, value: Any) -> None:
 
 
 @contextlib.contextmanager
-def only_one(path: Path) -> Generator[None, None, None]:
-    """Hold the lock file `path`, which ends with this process however it ends. Raises UsageProblem where another holds it."""
-    with path.open("w") as file:
+def only_one(path: Path, *, busy: str = "") -> Generator[None, None, None]:
+    """Hold the lock file `path`, which ends with this process however it ends. Raises UsageProblem where another holds it:
+    `busy`, with that one's number."""
+    with path.open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip()
             raise UsageProblem(
-                f"'{path.parent}' is running already", fix="Wait until it has ended, or stop it first."
-            ) from None
+                busy or f"'{path.parent}' is running already", why=f"By process {holder}." if holder else "",
+                fix="Wait until it has ended, or stop it first.",
+            ) from None  # fmt: skip
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
         yield
 
 

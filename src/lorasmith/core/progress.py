@@ -6,7 +6,7 @@ import time
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as RichProgress
 
 from lorasmith.core.events import Progress
@@ -41,9 +41,23 @@ def count(number: int) -> str:
     return str(number)
 
 
+def _far(event: Progress, *, with_unit: bool = False) -> str:
+    """How far it is: `3/7 rows`, `12.5 MB of 2.2 GB`."""
+    if event.unit == "bytes":
+        return f"{amount(event.done)} of {amount(event.total)}" if event.total else amount(event.done)
+    unit = f" {event.unit}" if with_unit else ""
+    return (
+        f"{event.done}/{event.total}{unit}"
+        if event.total
+        else (f"{event.done:,}{unit}" if event.done or with_unit else "")
+    )
+
+
 def _facts(event: Progress) -> str:
     parts = [event.note]
-    if event.rate:
+    if event.rate and event.unit == "bytes":
+        parts.append(f"{amount(event.rate)}/s")
+    elif event.rate:
         parts.append(
             f"{event.rate:.1f} {event.unit}/s"
             if event.rate >= 1
@@ -68,7 +82,7 @@ class Display:
             self._bar = RichProgress(
                 TextColumn("{task.description:<10}"),
                 BarColumn(bar_width=30),
-                MofNCompleteColumn(),
+                TextColumn("{task.fields[far]}"),
                 TextColumn("[dim]{task.fields[facts]}"),
                 console=self.console,
                 transient=True,
@@ -88,11 +102,17 @@ class Display:
         else:
             self._show_line(event)
 
+    def over(self, stage: str) -> None:
+        """Take the bar of a stage of unknown length away."""
+        if self._bar and stage in self._tasks:
+            self._bar.remove_task(self._tasks.pop(stage))  # type: ignore[arg-type]
+
     def _show_bar(self, bar: RichProgress, event: Progress) -> None:
         if event.stage not in self._tasks:
-            self._tasks[event.stage] = bar.add_task(event.stage, total=event.total or None, facts="")
+            self._tasks[event.stage] = bar.add_task(event.stage, total=event.total or None, facts="", far="")
         task = self._tasks[event.stage]
-        bar.update(task, completed=event.done, total=event.total or None, facts=_facts(event))  # type: ignore[arg-type]
+        far = _far(event)
+        bar.update(task, completed=event.done, total=event.total or None, facts=_facts(event), far=far)  # type: ignore[arg-type]
         if event.total and event.done >= event.total:
             bar.remove_task(self._tasks.pop(event.stage))  # type: ignore[arg-type]
 
@@ -104,11 +124,8 @@ class Display:
             self._last_line[event.stage] = now  # short work of unknown length says nothing
         elif last is None or now - last >= LINE_EVERY_SECONDS or over:
             self._last_line[event.stage] = now
-            far = (
-                f"{event.done}/{event.total} {event.unit} ({100 * event.done // event.total} %)"
-                if event.total
-                else (f"{event.done:,} {event.unit}")
-            )
+            share = f" ({100 * event.done // event.total} %)" if event.total else ""
+            far = f"{_far(event, with_unit=True)}{share}"
             self.console.print(
                 f"{event.stage} {far} {_facts(event)}".rstrip(),
                 markup=False,

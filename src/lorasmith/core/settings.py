@@ -151,3 +151,27 @@ def store(key: str, value: str, *, path: Path | None = None) -> Settings:
     paths.write_text(path, yaml.safe_dump(values, sort_keys=True, allow_unicode=True))
     path.chmod(0o600)
     return settings
+
+
+def init(*, path: Path | None = None) -> tuple[Path, bool]:
+    """Make home's folders, and an example `config.yaml` (mode 600) where there is none: every setting, its meaning, its default,
+    commented out. Returns its path and whether it is new."""
+    path = path or config_path()
+    known = load(path=path)
+    for folder in (path.parent, known.models_dir, known.adapters_dir, known.cache_dir, known.logs_dir, paths.home() / "datasets"):
+        paths.make_folder(folder)
+    if path.exists():
+        return path, False
+    paths.write_text(path, example())
+    path.chmod(0o600)
+    return path, True
+
+
+def example() -> str:
+    """The example settings file."""
+    lines = ["# lorasmith's settings. Take the '#' before a key away to change it; LORASMITH_<KEY> and options win over this file.\n"]
+    for name, field in Settings.model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        shown = yaml.safe_dump(str(default) if isinstance(default, Path) else default, default_flow_style=True)
+        lines.append(f"# {field.description}\n# {name}: {shown.splitlines()[0]}\n")
+    return "\n".join(lines)

@@ -13,19 +13,20 @@ from lorasmith.core.events import Delta, Event, Result
 from lorasmith.core.specs import make_spec
 from lorasmith.data.examples import Message
 from lorasmith.data.tokenizer import load_tokenizer
+from lorasmith.env.folder import python_for
 from lorasmith.evaluation.spec import GenerateSpec, Request
 from lorasmith.hub.locate import locate_adapter, template_of
 from lorasmith.hub.recognise import know_model
 from lorasmith.plan.hardware import where_to_run
-from lorasmith.runners.local import Worker, require_training_libraries
+from lorasmith.runners.local import Worker
 
 
 class Conversation:
     """A loaded model that answers one conversation after another. Use as a context."""
 
     def __init__(self, model: str, adapter: str = "", *, template: str = "", device: str = "auto"):
-        require_training_libraries()
         self.facts = know_model(model)
+        python = python_for(self.facts.local_folder)
         self.adapter = locate_adapter(adapter) if adapter else None
         template = template_of(self.adapter, template)
         load_tokenizer(self.facts.local_folder, template=template)  # fails here and now, not in the worker
@@ -38,7 +39,12 @@ class Conversation:
         )  # fmt: skip
         paths.write_text(self._folder / "spec.json", spec.model_dump_json())
         self._worker = Worker(
-            "generate", self._folder / "spec.json", spec.events, self._folder / "worker.log", takes_input=True
+            "generate",
+            self._folder / "spec.json",
+            spec.events,
+            self._folder / "worker.log",
+            takes_input=True,
+            python=python,
         )
         self._events: Iterator[Event] = self._worker.events()
         self._requests = 0

@@ -13,12 +13,13 @@ from lorasmith.core.specs import make_spec
 from lorasmith.data.load import open_source
 from lorasmith.data.prepare import prepare
 from lorasmith.data.tokenizer import load_tokenizer
+from lorasmith.env.folder import python_for
 from lorasmith.evaluation.report import EvaluationReport, write_report
 from lorasmith.evaluation.spec import EvaluateJob, EvaluateSpec
 from lorasmith.hub.locate import locate_adapter, template_of
 from lorasmith.hub.recognise import know_model
 from lorasmith.plan.hardware import where_to_run
-from lorasmith.runners.local import Worker, require_training_libraries, run
+from lorasmith.runners.local import Worker, run
 
 _SPEC_FILE, _DATA_FILE, _EVENTS_FILE = "spec.json", "data.arrow", "events.jsonl"
 
@@ -28,8 +29,8 @@ def evaluate(
 ) -> EvaluationReport:
     """Measure the base and any adapters on the same rows and the same prompts. `options` are EvaluateSpec's fields."""
     spec = model if isinstance(model, EvaluateSpec) else make_spec(EvaluateSpec, model=model, data=str(data), **options)
-    require_training_libraries()
     facts = know_model(spec.model)
+    python = python_for(facts.local_folder)
     adapters = {_adapter_name(name): locate_adapter(name) for name in spec.adapter}
     last = list(adapters.values())[-1] if adapters else None
     template = template_of(last, spec.template)
@@ -49,7 +50,7 @@ def evaluate(
             events=folder / _EVENTS_FILE, answers_path=folder / "answers.json", **where_to_run(spec.device),
         )  # fmt: skip
         paths.write_text(folder / _SPEC_FILE, job.model_dump_json(indent=2) + "\n")
-        worker = Worker("evaluate", folder / _SPEC_FILE, folder / _EVENTS_FILE, folder / "worker.log")
+        worker = Worker("evaluate", folder / _SPEC_FILE, folder / _EVENTS_FILE, folder / "worker.log", python=python)
         run(worker, on_event)
     finally:
         data_path.unlink(missing_ok=True)

@@ -47,7 +47,7 @@ class Family(ABC):
     title: str
     primary_library: str = "transformers"
     runs: tuple[ArchitectureType, ...] = ()
-    """Kinds that `load` can load so far; none: the family is recognised and checked only."""
+    """Kinds that can be trained and served so far; none: the family is recognised, checked and installed only."""
     tasks: tuple[str, ...] = ()
     """Pipeline tags that are this family's: one of them on the Hub's page refines the task."""
 
@@ -59,12 +59,28 @@ class Family(ABC):
         """Whether LoRA adapts the weight of this name and shape: every linear layer but embeddings and heads."""
         return name.endswith(".weight") and len(shape) == 2 and not any(part in name for part in NOT_ADAPTED)
 
-    def load(self, folder: Path, *, dtype: str, device: str) -> Any:
-        """The model, frozen, in `dtype` on `device`. Worker plane only: this imports torch.
+    # The hooks below belong to the worker plane: they import torch. Files are read from `folder` alone, never from the network,
+    # and Python files among them run only with `trust_remote_code`. Errors of libraries pass through as they are.
 
-        Raises NotImplementedError where the family cannot be trained or served yet.
+    def load(
+        self, folder: Path, *, dtype: str, device: str, quantization: str = "none", trust_remote_code: bool = False
+    ) -> Any:
+        """The model, frozen, in `dtype` on `device`; `quantization` is none, 8bit or 4bit.
+
+        Raises NotImplementedError where the family cannot be loaded yet.
         """
         raise NotImplementedError(f"{self.title} cannot be loaded yet")
+
+    def processor(self, folder: Path, model: Any, *, trust_remote_code: bool = False) -> Any:  # noqa: ARG002
+        """What makes inputs for the loaded `model` of texts, images or sound; None where it takes numbers as they are."""
+        return None
+
+    def probe(self, model: Any, processor: Any) -> str:  # noqa: ARG002
+        """Make one real, small call of a loaded model on made-up input, and say what came of it: "wrote 5 tokens".
+
+        Empty where nobody has written down yet how such a model is called.
+        """
+        return ""
 
 
 def task_by_head(evidence: Evidence, heads: Mapping[str, str]) -> str:

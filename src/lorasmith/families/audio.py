@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 from lorasmith.core.evidence import Evidence
-from lorasmith.families._base import BY_SIGNAL, ArchitectureType, Family, Recognition, task_by_head
+from lorasmith.families._base import BY_SIGNAL, ArchitectureType, Recognition, task_by_head
+from lorasmith.families._transformers import TransformersFamily, read_processor, takes
 
 _FIELDS = (
     "num_mel_bins", "feat_extract_norm", "conv_pos_kernel_size", "sampling_rate", "audio_config", "audio_encoder",
@@ -46,7 +50,7 @@ _HEADS = {
 }
 
 
-class Audio(Family):
+class Audio(TransformersFamily):
     name = "audio"
     title = "Speech and sound"
     tasks = (
@@ -65,6 +69,27 @@ class Audio(Family):
             return Recognition(BY_SIGNAL, "dual-encoder", "zero-shot-audio-classification", why)
         task = task_by_head(evidence, _HEADS) or _task_by_shape(evidence)
         return Recognition(BY_SIGNAL, _kind(evidence), task, "sound goes in or comes out")
+
+    def processor(self, folder: Path, model: Any, *, trust_remote_code: bool = False) -> Any:
+        """None for a vocoder; an extractor alone for a model that hears and does not write."""
+        if model.main_input_name == "spectrogram":
+            return None
+        speaks = model.main_input_name == "input_ids"
+        silent = "AutoTokenizer" if speaks and "input_features" not in takes(model) else "AutoFeatureExtractor"
+        writes = model.can_generate() or type(model).__name__.endswith("ForCTC")
+        kind = "AutoProcessor" if writes or (speaks and silent != "AutoTokenizer") else silent
+        return read_processor(kind, folder, model, trust_remote_code=trust_remote_code)
+
+    def probe(self, model: Any, processor: Any) -> str:
+        from lorasmith.families import _sounds
+
+        if model.main_input_name == "spectrogram":
+            return _sounds.from_spectrogram(model)
+        if model.main_input_name != "input_ids":
+            return _sounds.hear(model, processor)
+        if hasattr(processor, "feature_extractor") and "input_features" in takes(model):
+            return _sounds.hear_and_read(model, processor)
+        return _sounds.speak(model, processor)
 
 
 def _task_by_shape(evidence: Evidence) -> str:

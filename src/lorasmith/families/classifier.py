@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from lorasmith.core.evidence import Evidence
-from lorasmith.families._base import BY_HEAD, ArchitectureType, Family, Recognition, task_by_head
+from lorasmith.families._base import BY_HEAD, ArchitectureType, Recognition, task_by_head
+from lorasmith.families._transformers import TransformersFamily
 
 _HEADS = {
     "ForSequenceClassification": "text-classification",
@@ -12,14 +15,20 @@ _HEADS = {
 }
 
 
-class Classifier(Family):
+class Classifier(TransformersFamily):
     name = "classifier"
     title = "Text classifiers"
+    processor_class = "AutoTokenizer"
     tasks = ("text-classification", "token-classification", "text-ranking", "zero-shot-classification")
 
     def recognise(self, evidence: Evidence) -> Recognition | None:
         task = task_by_head(evidence, _HEADS)
         return Recognition(BY_HEAD + 2, _kind(evidence), task, evidence.architectures[0]) if task else None
+
+    def probe(self, model: Any, processor: Any) -> str:
+        from lorasmith.families._probes import TEXT, label, output_of, tokens
+
+        return f"labelled a text {label(model, output_of(model, tokens(model, processor, TEXT))['logits'])}"
 
 
 def _kind(evidence: Evidence) -> ArchitectureType:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 from lorasmith.core.evidence import Evidence
-from lorasmith.families._base import BY_STRUCTURE, Family, Recognition
+from lorasmith.families._base import BY_STRUCTURE, Recognition
+from lorasmith.families._transformers import TransformersFamily, read_processor, takes
 
 _LAYOUT_FIELDS = ("max_2d_position_embeddings", "dim_bbox", "bbox_scale")
 
 
-class Document(Family):
+class Document(TransformersFamily):
     name = "document"
     title = "Document AI"
     tasks = ("image-to-text", "token-classification", "document-question-answering", "image-text-to-text")
@@ -36,6 +40,21 @@ class Document(Family):
             task = "document-question-answering" if evidence.ends("ForQuestionAnswering") else "token-classification"
             return Recognition(BY_STRUCTURE + 2, "encoder-only", task, "word boxes are part of the input")
         return None
+
+    def processor(self, folder: Path, model: Any, *, trust_remote_code: bool = False) -> Any:
+        kind = "AutoProcessor" if "pixel_values" in takes(model) else "AutoTokenizer"
+        return read_processor(kind, folder, model, trust_remote_code=trust_remote_code)
+
+    def probe(self, model: Any, processor: Any) -> str:
+        from lorasmith.families._probes import for_model, label, output_of, picture, words_in_boxes, write
+
+        if "bbox" not in takes(model):
+            read = processor.image_processor(picture(), return_tensors="pt")
+            return f"read a page and {write(model, for_model(model, read))}"
+        words = words_in_boxes(model, processor)
+        if model.can_generate():
+            return f"read a page and {write(model, words)}"
+        return f"labelled a word of a page {label(model, output_of(model, words)[0])}"
 
 
 def _halves(evidence: Evidence) -> tuple[str, str]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 from lorasmith.core.evidence import Evidence
-from lorasmith.families._base import BY_HEAD, BY_LAYOUT, BY_SHAPE, BY_STRUCTURE, Family, Recognition
+from lorasmith.families._base import BY_HEAD, BY_LAYOUT, BY_SHAPE, BY_STRUCTURE, Recognition
+from lorasmith.families._transformers import TransformersFamily, read_processor, takes
 
 _GENERATING_HEADS = (
     "ForConditionalGeneration",
@@ -23,7 +27,7 @@ _ENCODER_HEADS = (
 )
 
 
-class Embedding(Family):
+class Embedding(TransformersFamily):
     name = "embedding"
     title = "Embedding models and encoders"
     tasks = (
@@ -46,6 +50,36 @@ class Embedding(Family):
             task, why = "visual-document-retrieval", evidence.architectures[0]
             return Recognition(BY_STRUCTURE + 1, "encoder-only", task, why)
         return _by_head(evidence)
+
+    def load(self, folder: Path, **how: Any) -> Any:
+        from lorasmith.families._sentences import load_sentences
+
+        if (folder / "modules.json").is_file():
+            return load_sentences(self, folder, {"quantization": "none", "trust_remote_code": False, **how})
+        return super().load(folder, **how)
+
+    def processor(self, folder: Path, model: Any, *, trust_remote_code: bool = False) -> Any:
+        """None for a model of sentence-transformers, which comes with its own."""
+        if (folder / "modules.json").is_file():
+            return None
+        kind = "AutoProcessor" if "pixel_values" in takes(model) else "AutoTokenizer"
+        return read_processor(kind, folder, model, trust_remote_code=trust_remote_code)
+
+    def probe(self, model: Any, processor: Any) -> str:
+        from lorasmith.families._probes import TEXT, checked, for_model, output_of, picture, tokens
+
+        if processor is None:
+            return f"made a vector of {checked(model.encode([TEXT])).shape[-1]} numbers"
+        if "pixel_values" in takes(model):
+            pair = processor(images=picture(), text=[TEXT], padding=True, return_tensors="pt")
+            output = output_of(model, for_model(model, pair))
+            if "logits_per_image" in output:
+                return f"scored a picture and a text {output['logits_per_image'].item():.2f}"
+            return "read a picture and a text"
+        output = output_of(model, tokens(model, processor, TEXT))
+        if "last_hidden_state" in output:
+            return f"made a vector of {output['last_hidden_state'].shape[-1]} numbers"
+        return f"guessed {output[0].shape[1]} tokens"
 
 
 def _by_head(evidence: Evidence) -> Recognition | None:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from lorasmith.core.evidence import Evidence
-from lorasmith.families._base import BY_HEAD, BY_SHAPE, Family, Recognition
+from lorasmith.families._base import BY_HEAD, BY_SHAPE, Recognition
+from lorasmith.families._transformers import TransformersFamily
 
 _WRITING_HEADS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
 # Keys of layers that carry a state instead of looking back, in models that are language models otherwise.
 _LINEAR_ATTENTION = ("linear_num_key_heads", "linear_key_head_dim", "linear_attn_config", "conv_L_cache", "block_types")
 
 
-class Language(Family):
+class Language(TransformersFamily):
     name = "language"
     title = "Language models"
     runs = ("decoder-only", "hybrid")
+    processor_class = "AutoTokenizer"
     tasks = ("text-generation", "text2text-generation", "translation", "summarization", "conversational")
 
     def recognise(self, evidence: Evidence) -> Recognition | None:
@@ -40,14 +41,14 @@ class Language(Family):
             return Recognition(BY_SHAPE, kind, "text-generation", "fields of a decoder, no class being named")
         return None
 
-    def load(self, folder: Path, *, dtype: str, device: str) -> Any:
-        import torch
-        import transformers
+    def auto_class(self, config: Any) -> str:
+        """By its task: where the configuration names the bare model, that one has no head."""
+        return "AutoModelForSeq2SeqLM" if config.is_encoder_decoder else "AutoModelForCausalLM"
 
-        model: Any = transformers.AutoModelForCausalLM.from_pretrained(
-            folder, dtype=getattr(torch, dtype), local_files_only=True
-        )
-        return model.to(device).eval().requires_grad_(False)
+    def probe(self, model: Any, processor: Any) -> str:
+        from lorasmith.families._probes import TEXT, tokens, write
+
+        return write(model, tokens(model, processor, TEXT))
 
 
 plugin = Language()

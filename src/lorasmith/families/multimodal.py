@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from lorasmith.core.evidence import Evidence
-from lorasmith.families._base import BY_STRUCTURE, ArchitectureType, Family, Recognition
+from lorasmith.families._base import BY_STRUCTURE, ArchitectureType, Recognition
+from lorasmith.families._transformers import TransformersFamily
 
 _EYES = (
     "vision_config", "vision_tower", "mm_vision_tower", "visual", "img_processor", "vision_encoder", "vit_config", "vq_config",
@@ -25,7 +28,7 @@ _SILENT_HEADS = (
 )
 
 
-class Multimodal(Family):
+class Multimodal(TransformersFamily):
     name = "multimodal"
     title = "Vision-language models"
     tasks = (
@@ -45,6 +48,11 @@ class Multimodal(Family):
             return None
         task = "any-to-any" if evidence.has("thinker_config", "vlm_config", "vq_config") else "image-text-to-text"
         return Recognition(BY_STRUCTURE, _kind(evidence), task, "an image encoder before a language model")
+
+    def probe(self, model: Any, processor: Any) -> str:
+        from lorasmith.families._probes import about_a_picture, write
+
+        return f"read a question about a picture and {write(model, about_a_picture(model, processor))}"
 
 
 def _takes_patches(evidence: Evidence) -> bool:

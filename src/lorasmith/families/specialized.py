@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 from lorasmith.core.evidence import Evidence
-from lorasmith.families._base import BY_STRUCTURE, LEFT_OVER, Family, Recognition, task_by_head
+from lorasmith.families._base import BY_STRUCTURE, LEFT_OVER, Recognition, task_by_head
+from lorasmith.families._transformers import TransformersFamily, read_processor, takes
 
 _HEADS = {
     "ForQuestionAnswering": "question-answering",
@@ -14,7 +18,7 @@ _HEADS = {
 }
 
 
-class Specialized(Family):
+class Specialized(TransformersFamily):
     name = "specialized"
     title = "Other transformers models"
     tasks = (
@@ -32,6 +36,25 @@ class Specialized(Family):
             return None
         kind = "encoder-decoder" if evidence.config.get("is_encoder_decoder") else "encoder-only"
         return Recognition(LEFT_OVER, kind, task_by_head(evidence, _HEADS) or "other", evidence.architectures[0])
+
+    def processor(self, folder: Path, model: Any, *, trust_remote_code: bool = False) -> Any:
+        """None for series of numbers."""
+        if not {"input_ids", "pixel_values"} & set(takes(model)):
+            return None
+        kind = "AutoProcessor" if "pixel_values" in takes(model) else "AutoTokenizer"
+        return read_processor(kind, folder, model, trust_remote_code=trust_remote_code)
+
+    def probe(self, model: Any, processor: Any) -> str:
+        from lorasmith.families._probes import QUESTION, TEXT, forecast, output_of, tokens
+
+        if "past_values" in takes(model):
+            return forecast(model)
+        if "input_ids" not in takes(model):
+            return super().probe(model, processor)
+        output = output_of(model, tokens(model, processor, QUESTION, TEXT))
+        if "start_logits" in output:
+            return f"looked for an answer among {output['start_logits'].shape[-1]} tokens"
+        return "read a pair of texts"
 
 
 plugin = Specialized()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from lorasmith.core.evidence import Evidence
-from lorasmith.families._base import BY_HEAD, ArchitectureType, Family, Recognition
+from lorasmith.families._base import BY_HEAD, ArchitectureType, Recognition
+from lorasmith.families._transformers import TransformersFamily
 
 _STATE = re.compile(r"mamba_|ssm_|state_size$|time_step_rank$|lru_width$")
 _ATTENTION = (
@@ -21,9 +23,10 @@ _WRITING_HEADS = ("ForCausalLM", "LMHeadModel")
 _FUSED = ("out_proj.weight", "conv1d.weight")
 
 
-class StateSpace(Family):
+class StateSpace(TransformersFamily):
     name = "state_space"
     title = "State-space and recurrent language models"
+    processor_class = "AutoTokenizer"
     tasks = ("text-generation",)
 
     def recognise(self, evidence: Evidence) -> Recognition | None:
@@ -37,6 +40,11 @@ class StateSpace(Family):
     def adapts(self, name: str, shape: list[int]) -> bool:
         """PEFT refuses the layers that the scan's fused kernel passes by."""
         return super().adapts(name, shape) and not name.endswith(_FUSED)
+
+    def probe(self, model: Any, processor: Any) -> str:
+        from lorasmith.families._probes import TEXT, tokens, write
+
+        return write(model, tokens(model, processor, TEXT))
 
 
 def _kind(evidence: Evidence) -> ArchitectureType | None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 from lorasmith.core.evidence import Evidence
 from lorasmith.families._base import (
     BY_HEAD,
     BY_SHAPE,
     BY_STRUCTURE,
     ArchitectureType,
-    Family,
     Recognition,
     task_by_head,
 )
+from lorasmith.families._transformers import TransformersFamily, read_processor, takes
 
 _HEADS = {
     "ForImageClassification": "image-classification",
@@ -50,7 +53,7 @@ _PIXEL_FIELDS = (
 _WORD_FIELDS = ("type_vocab_size", "max_position_embeddings", "text_config")
 
 
-class Vision(Family):
+class Vision(TransformersFamily):
     name = "vision"
     title = "Image understanding"
     tasks = (*dict.fromkeys(_HEADS.values()), "mask-generation", "zero-shot-object-detection")
@@ -79,6 +82,20 @@ class Vision(Family):
             weight = BY_HEAD if evidence.architectures else BY_SHAPE
             return Recognition(weight, "encoder-only", "image-feature-extraction", "pixels go in and no words")
         return None
+
+    def processor(self, folder: Path, model: Any, *, trust_remote_code: bool = False) -> Any:
+        asks = {"input_points", "input_ids", "task_inputs"} & set(takes(model))
+        kind = "AutoProcessor" if asks else "AutoImageProcessor"
+        return read_processor(kind, folder, model, trust_remote_code=trust_remote_code)
+
+    def probe(self, model: Any, processor: Any) -> str:
+        from lorasmith.families._probes import for_model, output_of, picture, seen
+
+        asks = {"input_points": [[[20, 20]]], "input_ids": [["a red fox"]], "task_inputs": ["semantic"]}
+        asked = {name.replace("input_ids", "text"): value for name, value in asks.items() if name in takes(model)}
+        frames = getattr(model.config, "num_frames", 0)
+        shown = [picture()] * frames if frames else picture()
+        return seen(model, output_of(model, for_model(model, processor(shown, return_tensors="pt", **asked))))
 
 
 def _kind(evidence: Evidence) -> ArchitectureType:

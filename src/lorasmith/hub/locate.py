@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 from typing import NamedTuple
 
 from lorasmith.core import settings
 from lorasmith.core.errors import NotFoundProblem, UsageProblem
-from lorasmith.core.paths import safe_name
 from lorasmith.core.registry import nearest
 from lorasmith.demo import MODEL_FOLDER
+from lorasmith.hub.installed import FILES_FOLDER, installed_as, installed_folders, is_complete, read_info
 from lorasmith.hub.problems import hub_problems
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -36,16 +37,25 @@ def locate_here(model: str, known: settings.Settings) -> ModelPlace | None:
         return ModelPlace(MODEL_FOLDER, "demo")
     folder = Path(model).expanduser()
     if folder.is_dir():
-        return ModelPlace(folder.absolute(), folder.absolute().name)
-    installed = known.models_dir / safe_name(model) / "model"
-    return ModelPlace(installed, model) if installed.is_dir() else None
+        return (
+            _installed_place(folder.absolute())
+            if is_complete(folder)
+            else ModelPlace(folder.absolute(), folder.absolute().name)
+        )
+    installed = installed_as(model, known.models_dir)
+    return _installed_place(installed) if installed else None
+
+
+def _installed_place(folder: Path) -> ModelPlace:
+    info = read_info(folder)
+    return ModelPlace(folder / FILES_FOLDER, str(info.get("model_id") or folder.name), str(info.get("revision") or ""))
 
 
 def hub_id_of(model: str, known: settings.Settings) -> str:
     """`model` if it can be the name of a repository on the Hub. Raises NotFoundProblem with the nearest known name."""
     if _HUB_ID.fullmatch(model) and ".." not in model:
         return model
-    names = ["demo", *(path.name for path in known.models_dir.glob("*") if (path / "model").is_dir())]
+    names = ["demo", *(folder.name for folder in installed_folders(known.models_dir))]
     raise NotFoundProblem(
         f"There is no model '{model}'", why=nearest(model, names),
         fix="Name a folder, an installed model, 'demo', or owner/name on the Hub.",
@@ -70,6 +80,20 @@ def _from_hub(model: str, known: settings.Settings, revision: str) -> ModelPlace
             cache_dir=known.cache_dir / "hub", max_workers=known.max_download_workers,
         )  # fmt: skip
     return ModelPlace(Path(folder), model, Path(folder).name)
+
+
+def cached_snapshot(model: str, known: settings.Settings, revision: str = "") -> ModelPlace | None:
+    """The copy of a Hub model in lorasmith's cache or in the Hub client's own; None without one. No network."""
+    import huggingface_hub
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    for cache in (known.cache_dir / "hub", None):
+        with contextlib.suppress(LocalEntryNotFoundError, ValueError):
+            folder = huggingface_hub.snapshot_download(
+                model, revision=revision or None, cache_dir=cache, local_files_only=True
+            )
+            return ModelPlace(Path(folder), model, Path(folder).name)
+    return None
 
 
 def locate_adapter(name: str) -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -34,6 +34,8 @@ class Repository(ABC):
     files: dict[str, int]
     hashes: dict[str, str]
     """SHA-256 by name, of the files that the Hub stores with one."""
+    blob_ids: dict[str, str]
+    """Git's id by name, of the others on the Hub."""
     tags: tuple[str, ...] = ()
     pipeline_tag: str = ""
     gated: bool = False
@@ -59,7 +61,7 @@ class LocalRepository(Repository):
         self.id, self.revision, self.folder = place.id, place.revision, place.folder
         self._folder = place.folder
         self.files = dict(islice(_walk(place.folder), MAX_FILES))
-        self.hashes = {}
+        self.hashes, self.blob_ids = {}, {}
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> bytes:
         try:
@@ -83,13 +85,47 @@ def _walk(root: Path) -> Iterator[tuple[str, int]]:
                     yield path.relative_to(root).as_posix(), path.stat().st_size
 
 
+class Answer:
+    """A file's bytes from `start` to `stop` and none beyond, as the Hub sends them, also one that ignores ranges."""
+
+    def __init__(self, answer: Any, start: int, stop: int):
+        self._answer = answer
+        self._skip = 0 if answer.status_code == 206 else start
+        self._left = stop - start
+        self.total = _announced_size(answer)
+        """The whole file's size as this answer says it."""
+        self.moved = 0
+        """Bytes of the body that have come."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Pieces as they come; empty ones for bytes before `start`."""
+        ends_there = self._answer.headers.get("Content-Length") == str(self._skip + self._left)
+        for piece in self._answer.iter_bytes():
+            self.moved += len(piece)
+            skipped = min(self._skip, len(piece))
+            kept = piece[skipped : skipped + self._left]
+            self._skip -= skipped
+            self._left -= len(kept)
+            yield kept
+            if self._left <= 0 and not ends_there:  # what is read to its end leaves a connection that can be used again
+                return
+
+
+def _announced_size(answer: Any) -> int | None:
+    if "Content-Encoding" in answer.headers:
+        return None
+    size = answer.headers.get("Content-Length" if answer.status_code == 200 else "Content-Range", "")
+    size = size.rpartition("/")[2]
+    return int(size) if size.isdecimal() else None
+
+
 class HubRepository(Repository):
     """A repository on the Hub, asked through `huggingface_hub` at one commit."""
 
     def __init__(self, model: str, known: settings.Settings, revision: str = ""):
         self.id = model
         self._token = known.huggingface_token.get_secret_value() if known.huggingface_token else None
-        with hub_problems(model, token_given=self._token is not None):
+        with self.problems():
             info = self._info(revision)
         self.revision = info.sha or revision
         self.tags, self.pipeline_tag = tuple(info.tags or ()), info.pipeline_tag or ""
@@ -97,6 +133,13 @@ class HubRepository(Repository):
         siblings = info.siblings or []
         self.files = {sibling.rfilename: max(0, sibling.size or 0) for sibling in siblings}
         self.hashes = {sibling.rfilename: sibling.lfs.sha256 for sibling in siblings if sibling.lfs}
+        self.blob_ids = {
+            sibling.rfilename: sibling.blob_id for sibling in siblings if sibling.blob_id and not sibling.lfs
+        }
+
+    def problems(self) -> contextlib.AbstractContextManager[None]:
+        """What the Hub's client raises inside, as problems that a user can act on."""
+        return hub_problems(self.id, token_given=self._token is not None)
 
     def _info(self, revision: str) -> Any:
         from huggingface_hub import HfApi
@@ -108,32 +151,33 @@ class HubRepository(Repository):
         )
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> bytes:
-        with hub_problems(self.id, token_given=self._token is not None):
+        with self.problems():
             data = patiently(lambda: self._fetch(name, start, stop))
         self.moved_bytes += len(data)
         return data
 
     def _fetch(self, name: str, start: int, stop: int | None) -> bytes:
-        """The bytes asked for and none beyond, also from a Hub that ignores ranges."""
+        with self.stream(name, start, start + MAX_DOCUMENT_BYTES if stop is None else stop) as answer:
+            return b"".join(answer)
+
+    @contextlib.contextmanager
+    def stream(
+        self, name: str, start: int, stop: int, *, timeout: Any = PATIENCE_SECONDS, **options: Any
+    ) -> Generator[Answer]:
+        """Ask for bytes `start` to `stop` of a file. Raises what the Hub's client raises; see `problems`.
+
+        `options` may name the `client` that asks, and the `extensions` of its request.
+        """
         from huggingface_hub import hf_hub_url
         from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
-        limit = MAX_DOCUMENT_BYTES if stop is None else stop - start
         headers = build_hf_headers(token=self._token) | {"Accept-Encoding": "identity"}
-        if stop is not None:
+        if start or stop < self.files.get(name, 0):
             headers["Range"] = f"bytes={start}-{stop - 1}"
-        url = hf_hub_url(self.id, name, revision=self.revision)
-        with get_session().stream(
-            "GET", url, headers=headers, timeout=PATIENCE_SECONDS, follow_redirects=True
-        ) as answer:
+        client, url = options.pop("client", None) or get_session(), hf_hub_url(self.id, name, revision=self.revision)
+        with client.stream("GET", url, headers=headers, timeout=timeout, follow_redirects=True, **options) as answer:
             hf_raise_for_status(answer)
-            skip = start if stop is not None and answer.status_code == 200 else 0
-            kept = bytearray()
-            for piece in answer.iter_bytes(2**16):
-                kept += piece
-                if len(kept) >= skip + limit:
-                    break
-        return bytes(kept[skip : skip + limit])
+            yield Answer(answer, start, stop)
 
 
 def open_repository(model: str, *, revision: str = "", only_hub: bool = False) -> Repository:

@@ -16,6 +16,7 @@ class Requirement(BaseModel):
 
     package: str
     note: str = ""
+    kind: packages.Kind = "ordinary"
 
 
 class Requirements(BaseModel):
@@ -49,14 +50,18 @@ def requirements_of(evidence: Evidence, facts: ModelFacts) -> Requirements:
     optional += [packages.XFORMERS] if facts.primary_library == "diffusers" else []
     return Requirements(
         base=[Requirement(package=name) for name in base],
-        specific=[Requirement(package=name, note=note) for name, note in dict.fromkeys(specific)],
-        optional=[Requirement(package=name, note=note) for name, note in optional],
+        specific=[_required(package) for package in dict.fromkeys(specific)],
+        optional=[_required(package) for package in optional],
         formats=_formats(facts, runs_torch=runs_torch),
         stored_dtype=facts.stored_dtype,
         quantization=facts.quantization,
         flash_attention=wants_flash,
         custom_code=custom_code(evidence),
     )
+
+
+def _required(package: packages.Package) -> Requirement:
+    return Requirement(package=package.name, note=package.note, kind=package.kind)
 
 
 def _needless(evidence: Evidence) -> set[str]:

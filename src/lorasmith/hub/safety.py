@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import unicodedata
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from lorasmith.core.errors import UsageProblem
 from lorasmith.core.evidence import Evidence
 from lorasmith.core.templates import template_in
 from lorasmith.hub.weights import Weights, is_pickle
@@ -25,6 +28,7 @@ _CODE_KEYS = (
 _MAX_LOOPS = 8
 _MAX_DEPTH = 64
 _SHOWN = 3
+_MAX_PART_BYTES = 255  # of a name between two slashes: what file systems take
 
 
 class Finding(BaseModel):
@@ -43,25 +47,64 @@ def safety_of(evidence: Evidence, weights: Weights) -> list[Finding]:
     return sorted(found, key=lambda finding: finding.level != "danger")
 
 
+_REASONS: tuple[tuple[str, Callable[[str], bool]], ...] = (
+    ("a backslash", lambda name: "\\" in name),
+    ("a control character", lambda name: any(ord(sign) < 32 or 127 <= ord(sign) < 160 for sign in name)),
+    (
+        "a sign that turns the direction of text",
+        lambda name: any("\u202a" <= sign <= "\u202e" or "\u2066" <= sign <= "\u2069" for sign in name),
+    ),
+    ("an absolute path", lambda name: name.startswith("/") or name[1:2] == ":"),
+    ("a step out of its folder", lambda name: any(part in {"", ".", ".."} for part in name.split("/"))),
+    ("a sign that is no text", lambda name: any("\ud800" <= sign <= "\udfff" for sign in name)),
+    (
+        f"a part of more than {_MAX_PART_BYTES} bytes",
+        lambda name: any(len(part.encode(errors="surrogatepass")) > _MAX_PART_BYTES for part in name.split("/")),
+    ),
+)
+
+
 def bad_name(name: str) -> str:
     """Why a repository's file name must not be written to disk; empty where it may."""
-    if "\\" in name:
-        return "a backslash"
-    if any(ord(sign) < 32 or ord(sign) == 127 for sign in name):
-        return "a control character"
-    if any("\u202a" <= sign <= "\u202e" or "\u2066" <= sign <= "\u2069" for sign in name):
-        return "a sign that turns the direction of text"
-    if name.startswith("/") or (len(name) > 1 and name[1] == ":"):
-        return "an absolute path"
-    if any(part in {"..", "."} or not part for part in name.split("/")):
-        return "a step out of its folder"
-    return ""
+    return next((reason for reason, is_so in _REASONS if is_so(name)), "")
+
+
+def require_safe_names(names: Collection[str]) -> None:
+    """Raises UsageProblem where a repository's file names could lead out of their folder, or two of them to one place."""
+    places: dict[str, str] = {}
+    for name in names:
+        if reason := bad_name(name):
+            raise _refused(name, f"It has {reason}.")
+        place = _place(name)
+        if place in places:
+            raise _refused(name, f"On many disks it is the same file as {_shown(places[place])}.")
+        places[place] = name
+    for name in names:
+        for folder in PurePosixPath(_place(name)).parents:
+            if str(folder) in places:
+                raise _refused(name, f"Its folder is named like the file {_shown(places[str(folder)])}.")
+
+
+def _place(name: str) -> str:
+    """What a disk that knows neither case nor forms of Unicode takes a name for."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def _shown(name: str) -> str:
+    return ascii(name)[:120]
+
+
+def _refused(name: str, why: str) -> UsageProblem:
+    return UsageProblem(
+        f"The repository holds a file named {_shown(name)}, which is refused", why=why,
+        fix="Nothing was written. Tell the repository's owner, and do not trust it.",
+    )  # fmt: skip
 
 
 def _names(files: Mapping[str, int]) -> Iterator[Finding]:
     for name in files:
         if reason := bad_name(name):
-            yield Finding(level="danger", what=f"a file name with {reason}", where=repr(name)[:120])
+            yield Finding(level="danger", what=f"a file name with {reason}", where=_shown(name))
 
 
 def _code(evidence: Evidence) -> Iterator[Finding]:

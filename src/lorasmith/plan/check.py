@@ -45,18 +45,21 @@ DEFAULT_CONTEXT = 4096
 TRAIN_LENGTH = 1024
 
 
-def check(model: str, question: Question | None = None, *, refresh: bool = False, trace: bool = False) -> CheckReport:
+def check(
+    model: str, question: Question | None = None, *, refresh: bool = False, trace: bool = False,
+    repository: Repository | None = None,
+) -> CheckReport:  # fmt: skip
     """What `model` is and whether it fits this machine, or the one that the question describes. No weight is read.
 
     `trace` asks for a second opinion on the memory: a worker runs the model's own code on tensors without contents.
 
-    The report is kept in `logs/checks` and answers the same question for 24 hours: at once where the revision is the same, and
+    `repository` is what `model` means, where that has been opened already. The report is kept in `logs/checks` and answers the same question for 24 hours: at once where the revision is the same, and
     with a warning where the Hub cannot be reached. Raises what `open_repository`, `recognise` and `describe` raise.
     """
     question = question or Question()
     machine = describe(question.hardware) if question.hardware else observe()
     try:
-        repository = open_repository(model, revision=question.revision)
+        repository = repository or open_repository(model, revision=question.revision)
     except EnvironmentProblem as problem:
         kept = saved(model, question, machine)
         if kept is None or refresh:
@@ -129,7 +132,7 @@ def _checked(
         verdicts=verdicts,
         estimated=not facts.num_parameters,
         warnings=_warnings(facts, disk, safety, context, question.context),
-        next_step=_next_step(model, facts, verdicts, disk),
+        next_step=_next_step(model, facts, verdicts, disk, is_here=repository.folder is not None),
     )  # fmt: skip
 
 
@@ -262,7 +265,7 @@ def _warnings(facts: ModelFacts, disk: Disk, safety: list[Finding], asked: int, 
     return warnings
 
 
-def _next_step(model: str, facts: ModelFacts, verdicts: list[Verdict], disk: Disk) -> str:
+def _next_step(model: str, facts: ModelFacts, verdicts: list[Verdict], disk: Disk, *, is_here: bool) -> str:
     """What to type, or the smallest change that would make it fit."""
     answering = [verdict for verdict in verdicts if verdict.kind == "inference"]
     best = next((verdict for verdict in answering if verdict.device in {"cuda", "cpu"}), None)
@@ -272,6 +275,7 @@ def _next_step(model: str, facts: ModelFacts, verdicts: list[Verdict], disk: Dis
         smallest = min(answering, key=lambda verdict: verdict.memory, default=None)
         least = f"{amount(smallest.memory)} ({smallest.dtype})" if smallest else "more"
         return f"It does not fit: the least it needs is {least} of memory. Take a smaller model, or a machine with that much."
-    if facts.architecture_type not in FAMILIES.get(facts.family).runs:
-        return f"It fits ({best.dtype}, {amount(best.memory)}); lorasmith cannot train or run it yet."
-    return f"lorasmith train {model} --data FILE"
+    can_be_trained = facts.architecture_type in FAMILIES.get(facts.family).runs
+    if is_here and can_be_trained:
+        return f"lorasmith train {model} --data FILE"
+    return f"lorasmith install {model}" + ("" if can_be_trained else "   (lorasmith cannot train or serve this kind yet)")

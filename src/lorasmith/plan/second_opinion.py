@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from lorasmith.core.evidence import Config
 from lorasmith.core.facts import ModelFacts
 from lorasmith.plan.memory import InferenceNeed, Training, TrainingNeed, inference_bytes, training_bytes
-from lorasmith.runners.local import Worker, run
+from lorasmith.runners.local import Worker, require_training_libraries, run
 
 DTYPE = "float32"
 
@@ -43,6 +43,7 @@ def traced(config: Config, facts: ModelFacts, **how: Any) -> dict[str, dict[str,
         (folder / "config.json").write_text(json.dumps(dict(config)), encoding="utf-8")
         job = TraceJob(folder=folder, family=facts.family, events=folder / "events.jsonl", **how)
         (folder / "job.json").write_text(job.model_dump_json(), encoding="utf-8")
+        require_training_libraries()
         worker = Worker("trace", folder / "job.json", job.events, folder / "worker.log")
         found = run(worker, lambda _: None)
     planned: dict[str, InferenceNeed | TrainingNeed] = {

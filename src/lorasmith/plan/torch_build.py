@@ -18,6 +18,7 @@ from lorasmith.plan.host import text
 _CUDA_OLD, _CUDA_NEW = 12.6, 13.0
 _TURING, _HOPPER = 7.5, 9.0
 _ROCM_PAGE = "https://pytorch.org/get-started/locally"
+TORCH_INDEX = "https://download.pytorch.org/whl"
 
 
 class TorchBuild(NamedTuple):
@@ -86,9 +87,17 @@ def _lacks_kernels(build: TorchBuild, gpu: GpuFacts) -> bool:
     return too_old or too_new
 
 
+def backend_for(gpu: GpuFacts | None) -> str:
+    """Which of torch's builds is for the GPU, as torch's index and uv name them; the CPU's without one, `auto` for ROCm's."""
+    if gpu is None or gpu.kind == "mps":
+        return "cpu"
+    if gpu.kind == "rocm":  # uv asks the driver
+        return "auto"
+    is_new = gpu.capability > _HOPPER or (gpu.capability >= _TURING and gpu.driver_cuda >= _CUDA_NEW)
+    return f"cu{_CUDA_NEW if is_new else _CUDA_OLD}".replace(".", "")
+
+
 def _install_line(gpu: GpuFacts) -> str:
     """The command that puts the right CUDA build into this environment."""
-    is_new = gpu.capability > _HOPPER or (gpu.capability >= _TURING and gpu.driver_cuda >= _CUDA_NEW)
-    index = f"cu{_CUDA_NEW if is_new else _CUDA_OLD}".replace(".", "")
     python = shlex.quote(sys.executable)
-    return f"{python} -m pip install --force-reinstall torch --index-url https://download.pytorch.org/whl/{index}"
+    return f"{python} -m pip install --force-reinstall torch --index-url {TORCH_INDEX}/{backend_for(gpu)}"

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
@@ -16,6 +17,7 @@ from typing import Any
 from lorasmith.core import errors
 from lorasmith.core.errors import EnvironmentProblem, InterruptedRun, WorkerCrash
 from lorasmith.core.events import Event, Failure, Listener, Result, follow
+from lorasmith.core.progress import duration
 
 _TAIL_CHARS = 1500
 LIBRARIES = ("torch", "transformers", "peft", "accelerate", "safetensors")
@@ -32,24 +34,41 @@ def require_training_libraries() -> None:
 
 
 class Worker:
-    """A started worker. `events()` yields what it tells until it ends; Ctrl+C goes to it, not to us."""
+    """A started worker. `events()` yields what it tells until it ends; Ctrl+C goes to it, not to us.
 
-    def __init__(self, job: str, spec_path: Path, events_path: Path, log_path: Path, *, takes_input: bool = False):
-        require_training_libraries()
+    `python` is that of the environment it runs in; without it, our own. After `limit_seconds` it is ended.
+    """
+
+    def __init__(
+        self, job: str, spec_path: Path, events_path: Path, log_path: Path, *, takes_input: bool = False,
+        python: Path | None = None, limit_seconds: float | None = None,
+    ):  # fmt: skip
         self.job = job
+        self.python = python or Path(sys.executable)
         self.log_path = log_path
         self._events_path = events_path
         self._start = events_path.stat().st_size if events_path.exists() else 0
         self._interrupts = 0
         with log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", f"lorasmith.workers.{job}", str(spec_path)],
+                [str(self.python), "-m", f"lorasmith.workers.{job}", str(spec_path)],
                 stdin=subprocess.PIPE if takes_input else subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                env=os.environ | {"LORASMITH_PARENT": str(os.getpid()), "PYTHONUNBUFFERED": "1"},
+                env=os.environ | {"PYTHONUNBUFFERED": "1"},
             )
+
+        self._limit_seconds = limit_seconds
+        self._ran_out = threading.Event()
+        self._timer = threading.Timer(limit_seconds, self._run_out) if limit_seconds else None
+        if self._timer:
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _run_out(self) -> None:
+        self._ran_out.set()
+        self.process.kill()
 
     def events(self) -> Iterator[Event]:
         """Events until the worker is gone. Raises what it reported, or WorkerCrash where it said nothing."""
@@ -80,6 +99,8 @@ class Worker:
 
     def close(self) -> None:
         """End it: by closing its input, then by force."""
+        if self._timer:
+            self._timer.cancel()
         if self.process.stdin:
             self.process.stdin.close()
         try:
@@ -94,6 +115,10 @@ class Worker:
         tail = self.log_path.read_text(encoding="utf-8", errors="replace")[-_TAIL_CHARS:].strip()
         if self._interrupts:
             return InterruptedRun(f"The {self.job} worker was stopped", fix="Its last checkpoint is kept.")
+        if self._ran_out.is_set():
+            return WorkerCrash(
+                f"The {self.job} worker took longer than {duration(self._limit_seconds or 0)} and was stopped", why=tail
+            )
         if code == -signal.SIGKILL:
             return WorkerCrash(
                 f"The {self.job} worker was killed from outside",

@@ -50,9 +50,19 @@ class Rules:
     """A page in place of every answer, with status 200: what captive portals do."""
     ignores_ranges: bool = False
     cut_at: float | None = None
-    """The connection drops after this share of a large file's bytes."""
+    """The connection drops after this share of a file's bytes."""
+    cut_after: int = 0
+    """Each connection drops after so many bytes of a file."""
+    cut_times: int = -1
+    """So many connections drop before one holds; −1: all."""
+    pause: float = 0.0
+    """Seconds between two pieces of a file (64 KiB)."""
+    retry_after: str = ""
+    """The header of this name in failures."""
+    cdn: str = ""
+    """The URL of another server of this kind, which large files are fetched from."""
     false_hash: bool = False
-    """Large files are announced with another content's SHA-256."""
+    """Large files are announced with another content's SHA-256, small ones with another's git id."""
     extra_files: dict[str, int] = field(default_factory=dict)
     """Listed names with sizes that are no files: for names that no folder could hold."""
 
@@ -65,6 +75,8 @@ class Asked:
     path: str
     status: int
     sent: int
+    token: bool = False
+    """Whether it carried any token."""
 
 
 def sparse(path: Path, size: int, start: bytes = b"") -> Path:
@@ -78,7 +90,8 @@ def sparse(path: Path, size: int, start: bytes = b"") -> Path:
 
 @lru_cache(maxsize=4096)
 def _digest(path: Path, size: int, changed: int, kind: str) -> str:
-    digest = hashlib.new(kind, usedforsecurity=False)
+    """SHA-256 of a file, or by the kind `sha1` git's id of it."""
+    digest = hashlib.new(kind, b"" if kind == "sha256" else f"blob {size}\0".encode(), usedforsecurity=False)
     if size > _HASHED_BYTES:
         digest.update(f"{path}\0{size}\0{changed}".encode())
     else:
@@ -96,7 +109,8 @@ class HubServer:
         self.token = token
         self.delay = delay
         self.rules: dict[str, Rules] = {}
-        self.asked: list[Asked] = []
+        self._asked: list[Asked] = []
+        self._busy: set[int] = set()  # threads that answer
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": self}))
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
@@ -104,6 +118,14 @@ class HubServer:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._server.server_port}"
+
+    @property
+    def asked(self) -> list[Asked]:
+        """Every request so far. Waits for answers that are going out: a client has the last byte before it is noted here."""
+        until = time.monotonic() + 1.0
+        while self._busy and time.monotonic() < until:
+            time.sleep(0.005)
+        return self._asked
 
     @property
     def bytes_sent(self) -> int:
@@ -129,6 +151,8 @@ class HubServer:
                 status = path.stat()
                 entry = {"type": "file", "path": name, "size": status.st_size}
                 entry["oid"] = _digest(path, status.st_size, status.st_mtime_ns, "sha1")
+                if rules.false_hash:
+                    entry["oid"] = hashlib.sha256(entry["oid"].encode()).hexdigest()[:40]
                 if path.suffix in _LFS_SUFFIXES or status.st_size > 10 * 2**20:
                     sha256 = _digest(path, status.st_size, status.st_mtime_ns, "sha256")
                     sha256 = hashlib.sha256(sha256.encode()).hexdigest() if rules.false_hash else sha256
@@ -159,10 +183,14 @@ class _Handler(BaseHTTPRequestHandler):
         """Tests read `HubServer.asked`."""
 
     def do_GET(self) -> None:
-        self._answer()
+        self.hub._busy.add(threading.get_ident())
+        try:
+            self._answer()
+        finally:
+            self.hub._busy.discard(threading.get_ident())
 
     def do_HEAD(self) -> None:
-        self._answer()
+        self.do_GET()
 
     def _answer(self) -> None:
         parts = urlsplit(self.path)
@@ -177,7 +205,8 @@ class _Handler(BaseHTTPRequestHandler):
         time.sleep(self.hub.delay + rules.delay)
         if rules.failures:
             rules.failures -= 1
-            self._send(rules.fail_with, b"the Hub has a bad day", kind="text/plain")
+            headers = {"Retry-After": rules.retry_after} if rules.retry_after else None
+            self._send(rules.fail_with, b"the Hub has a bad day", headers, kind="text/plain")
         elif rules.html:
             self._send(HTTPStatus.OK, b"<html><body>Sign in to this network</body></html>", kind="text/html")
         elif not (self.hub.root / repository).is_dir() or (rules.private and not self._knows_token()):
@@ -250,7 +279,7 @@ class _Handler(BaseHTTPRequestHandler):
         }
         if lfs and not self.path.startswith("/cdn/"):
             headers |= {"X-Linked-Size": str(entry["size"]), "X-Linked-ETag": headers["ETag"]}
-            headers["Location"] = f"/cdn/{repository}/resolve/{commit}/{quote(name)}"
+            headers["Location"] = f"{rules.cdn}/cdn/{repository}/resolve/{commit}/{quote(name)}"
             self._send(HTTPStatus.FOUND, b"", headers)
         else:
             self._send_file(path, entry["size"], headers, rules)
@@ -274,11 +303,15 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(stop - start))
         self.end_headers()
         sent = 0 if self.command == "HEAD" else self._pour(path, start, stop, size, rules)
-        self.hub.asked.append(Asked(self.command, self.path, status, sent))
+        self._note(status, sent)
 
     def _pour(self, path: Path, start: int, stop: int, size: int, rules: Rules) -> int:
         """The file's bytes from `start` to `stop`, or until the connection is cut; how many went out."""
-        limit = stop if rules.cut_at is None else max(start, int(size * rules.cut_at))
+        limit = stop
+        if rules.cut_times and rules.cut_at is not None:
+            limit = max(start, int(size * rules.cut_at))
+        elif rules.cut_times and rules.cut_after:
+            limit = start + rules.cut_after
         sent = 0
         with path.open("rb") as file:
             file.seek(start)
@@ -290,7 +323,10 @@ class _Handler(BaseHTTPRequestHandler):
                     self.close_connection = True
                     return sent
                 sent += len(piece)
+                if rules.pause:
+                    time.sleep(rules.pause)
         if start + sent < stop:
+            rules.cut_times -= 1
             self.close_connection = True
             self.connection.shutdown(2)
         return sent
@@ -312,4 +348,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         body = b"" if self.command == "HEAD" else body
         self.wfile.write(body)
-        self.hub.asked.append(Asked(self.command, self.path, status, len(body)))
+        self._note(status, len(body))
+
+    def _note(self, status: HTTPStatus, sent: int) -> None:
+        self.hub._asked.append(Asked(self.command, self.path, status, sent, "Authorization" in self.headers))

@@ -17,10 +17,12 @@ from lorasmith.core.specs import make_spec
 from lorasmith.data.load import Source, open_source
 from lorasmith.data.prepare import prepare
 from lorasmith.data.tokenizer import load_tokenizer
+from lorasmith.env.folder import python_for
 from lorasmith.hub.recognise import know_model
 from lorasmith.plan import hardware, learned
 from lorasmith.plan.choose import TrainPlan, choose
-from lorasmith.runners.local import Worker, require_training_libraries, run
+from lorasmith.runners.local import Worker, run
+from lorasmith.runners.tensorboard import curves_shown
 from lorasmith.training.report import TrainReport
 from lorasmith.training.spec import LOCK_FILE, TrainSpec, WorkerSpec
 
@@ -65,8 +67,8 @@ def train(
     if resume or resume_from:
         return _resume(model, data, resume_from, on_event, on_plan, options)
     spec = model if isinstance(model, TrainSpec) else make_spec(TrainSpec, model=model, data=str(data), **options)
-    require_training_libraries()
     facts = know_model(spec.model)
+    python_for(facts.local_folder)  # what is missing is told before the data is read
     folder = _new_run_folder(spec, facts)
     existed = folder.exists()
     paths.make_folder(folder)
@@ -153,8 +155,15 @@ def _run_training(spec: WorkerSpec, on_event: Listener) -> TrainResult:
     with paths.only_one(folder / LOCK_FILE):
         pass  # another worker's events would be mixed with ours; the worker takes the lock itself in a moment
     paths.write_text(folder / _SPEC_FILE, spec.model_dump_json(indent=2) + "\n")
-    worker = Worker("train", folder / _SPEC_FILE, folder / _EVENTS_FILE, folder / "logs" / "worker.log")
-    report = TrainReport(**run(worker, on_event))
+    worker = Worker(
+        "train",
+        folder / _SPEC_FILE,
+        folder / _EVENTS_FILE,
+        folder / "logs" / "worker.log",
+        python=python_for(spec.model_folder),
+    )
+    with curves_shown(folder / "logs" / "training", spec.spec.tensorboard_port, worker.python, on_event):
+        report = TrainReport(**run(worker, on_event))
     _remember(spec, report)
     return TrainResult(folder, report)
 

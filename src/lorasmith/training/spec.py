@@ -54,7 +54,10 @@ class TrainSpec(BaseModel):
     skip_bad_rows: bool = Field(default=False, description="Leave unusable rows out instead of stopping")
     allow_truncation: bool = Field(default=False, description="Go on though many answers are cut off")
     seed: int = Field(default=0, ge=0, le=2**32 - 1, description="Seed of everything random")
-    no_tensorboard: bool = Field(default=False, description="Write no TensorBoard files")
+    no_tensorboard: bool = Field(default=False, description="Write no TensorBoard files, and show none")
+    tensorboard_port: int | None = Field(
+        default=None, ge=1, le=65535, description="Show the curves in TensorBoard at this port while it trains"
+    )
 
 
 class WorkerSpec(BaseModel):

@@ -1,0 +1,180 @@
+"""How models of transformers are loaded, with their tokenizers and processors; the base of every family of them.
+
+transformers and torch are imported inside the functions: the control plane imports this file.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lorasmith.core.errors import EnvironmentProblem, UsageProblem
+from lorasmith.families._base import Family
+
+_LACKING = "torchvision"
+_OLD_HEAD = "WithLMHeadModel"  # before transformers 4 had one head for each task
+_MOST = 0.5
+
+
+class Parts(NamedTuple):
+    """The parts of a processor that cannot be made as a whole: there is none, or it takes torchvision for its videos."""
+
+    tokenizer: Any
+    image_processor: Any
+
+
+class TransformersFamily(Family):
+    """A family whose models transformers loads."""
+
+    processor_class: str = "AutoProcessor"
+
+    def auto_class(self, config: Any) -> str:  # noqa: ARG002
+        """The Auto class to load by; empty: the class that the configuration names, AutoModel where it names none."""
+        return ""
+
+    def load(
+        self, folder: Path, *, dtype: str, device: str, quantization: str = "none", trust_remote_code: bool = False
+    ) -> Any:
+        config = read("AutoConfig", folder, trust_remote_code=trust_remote_code)
+        kind = _class_for(folder, config, self.auto_class(config), trust_remote_code=trust_remote_code)
+        options = load_options(dtype, device, quantization)
+        if getattr(config, "quantization_config", None):  # as its files are: it cannot be moved afterwards
+            options["device_map"] = {"": device}
+        model, told = kind.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=trust_remote_code, output_loading_info=True, **options
+        )
+        model.made_up_weights = _made_up(model, told["missing_keys"])
+        placed = model if getattr(model, "hf_quantizer", None) else model.to(device)
+        return placed.eval().requires_grad_(False)
+
+    def processor(self, folder: Path, model: Any, *, trust_remote_code: bool = False) -> Any:
+        return read_processor(self.processor_class, folder, model, trust_remote_code=trust_remote_code)
+
+
+def load_options(dtype: str, device: str, quantization: str) -> dict[str, Any]:
+    """What every `from_pretrained` is asked for number formats. Raises EnvironmentProblem without bitsandbytes."""
+    import torch
+
+    options: dict[str, Any] = {"dtype": getattr(torch, dtype)}
+    if quantization == "none":
+        return options
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise EnvironmentProblem(
+            "Loading the model quantized: a package is missing: bitsandbytes", fix="pip install bitsandbytes"
+        )
+    from transformers import BitsAndBytesConfig
+
+    how: dict[str, Any] = {"load_in_8bit": True}
+    if quantization == "4bit":
+        how = {
+            "load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True,
+            "bnb_4bit_compute_dtype": options["dtype"],
+        }  # fmt: skip
+    return options | {"quantization_config": BitsAndBytesConfig(**how), "device_map": {"": device}}
+
+
+def takes(model: Any) -> Mapping[str, inspect.Parameter]:
+    """The inputs of a model by name."""
+    return inspect.signature(model.forward).parameters
+
+
+def read(kind: str, folder: Path, *, trust_remote_code: bool) -> Any:
+    """A configuration, tokenizer or processor by its Auto class."""
+    import transformers
+
+    reader: Any = getattr(transformers, kind)
+    return reader.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code)
+
+
+def read_processor(kind: str, folder: Path, model: Any, *, trust_remote_code: bool) -> Any:
+    """The processor of the model, or its parts where it has none as a whole or torchvision is missing.
+
+    Raises EnvironmentProblem for a tokenizer without its vocabulary.
+    """
+    found = _read_processor(kind, folder, model, trust_remote_code=trust_remote_code)
+    check_vocabulary(getattr(found, "tokenizer", found), folder)
+    return found
+
+
+def check_vocabulary(tokenizer: Any, folder: Path) -> None:
+    """Since transformers 5 a tokenizer whose files are missing is an empty one, and no error. Raises EnvironmentProblem."""
+    names = {name for name in getattr(tokenizer, "vocab_files_names", {}).values() if isinstance(name, str)}
+    others = ("tokenizer.json", "tokenizer.*.json", "*.model", "*.tiktoken", "tekken.json", "vocab*")
+    if (
+        names
+        and not any((folder / name).is_file() for name in names)
+        and not any(any(folder.glob(one)) for one in others)
+    ):
+        raise EnvironmentProblem(
+            "The model cannot be loaded",
+            why=f"The vocabulary of its tokenizer is missing: {' or '.join(sorted({'tokenizer.json', *names}))}.",
+            fix="Fetch the model again.",
+        )
+
+
+def _read_processor(kind: str, folder: Path, model: Any, *, trust_remote_code: bool) -> Any:
+    try:
+        whole = read(kind, folder, trust_remote_code=trust_remote_code)
+    except ImportError as error:
+        if _LACKING not in str(error).lower() or importlib.util.find_spec(_LACKING):
+            raise
+    else:
+        if kind != "AutoProcessor" or "pixel_values" not in takes(model) or hasattr(whole, "image_processor"):
+            return whole
+    return Parts(
+        read("AutoTokenizer", folder, trust_remote_code=trust_remote_code),
+        read("AutoImageProcessor", folder, trust_remote_code=trust_remote_code),
+    )
+
+
+def untrusted(folder: Path, code: str) -> UsageProblem:
+    """The refusal to run a model's own code."""
+    return UsageProblem(
+        "The model runs code of its own, and you have not said that you trust it",
+        why=f"It names {code}.",
+        fix=f"Read the Python files in '{folder}'; if you trust them, add --trust-remote-code.",
+    )
+
+
+def _class_for(folder: Path, config: Any, auto_class: str, *, trust_remote_code: bool) -> Any:
+    """The class to load by; `auto_class` is what the family would take.
+
+    Raises UsageProblem where it is the repository's own and not trusted, EnvironmentProblem where nobody has it.
+    """
+    import transformers
+
+    named = (getattr(config, "architectures", None) or [""])[0]
+    own: dict[str, Any] = {
+        key: value for key, value in (getattr(config, "auto_map", None) or {}).items() if key.startswith("AutoModel")
+    }
+    is_known = hasattr(transformers, named) or any(name.lower() == named.lower() for name in dir(transformers))
+    if not is_known and own:
+        if not trust_remote_code:
+            raise untrusted(folder, named or str(next(iter(own.values()))))
+        fitting = [key for key, value in own.items() if str(value).endswith(f".{named}")]
+        return getattr(transformers, (fitting or list(own))[0])
+    if named and not is_known and not named.endswith(_OLD_HEAD):
+        raise EnvironmentProblem(
+            "The model cannot be loaded",
+            why=f"Its configuration names the class '{named}', which transformers {transformers.__version__} does not have.",
+            fix="A newer transformers may have it; its page on the Hub says from which version on.",
+        )  # fmt: skip
+    return getattr(transformers, auto_class or (named if hasattr(transformers, named) else "AutoModel"))
+
+
+def _made_up(model: Any, missing: Any) -> list[str]:
+    """Names of weights that the files lack and that were drawn at random.
+
+    Raises EnvironmentProblem where they are most: then the files hold another model, and random numbers would answer.
+    """
+    names = sorted(str(name) for name in missing)
+    if len(names) > _MOST * len(list(model.state_dict())):
+        raise EnvironmentProblem(
+            "The model cannot be loaded",
+            why=f"Its files lack {len(names)} weights of {type(model).__name__}: {names[0]} …",
+            fix="The files and config.json are of two models: fetch them again.",
+        )
+    return names

@@ -1,0 +1,409 @@
+"""`lorasmith install` as a user meets it: real environments, a Hub that behaves and one that does not, interruptions."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from lorasmith.core import settings
+from lorasmith.core.errors import EnvironmentProblem, UsageProblem
+from lorasmith.env.folder import mend, partial_of, take_place, troubles
+from lorasmith.env.records import read_model_config, read_model_info
+from lorasmith.hub.installed import installed_folders, place_for
+from lorasmith.testing.hub import HubServer, Rules
+
+FILES = {
+    "model", ".venv", "logs", "model_info.json", "config.yaml", "install.log", "start.sh", "train.sh", "serve_api.py", "serve_ui.html",
+    "model_loader.py", ".install_complete",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def hub_root(tmp_path_factory, tiny_llama) -> Path:
+    root = tmp_path_factory.mktemp("hub")
+    shutil.copytree(tiny_llama, root / "acme" / "tiny")
+    shutil.copytree(tiny_llama, root / "acme" / "large")
+    with (root / "acme" / "large" / "tokenizer.json").open("a") as file:
+        file.write(" " * 3_000_000)
+    return root
+
+
+@pytest.fixture
+def hub(hub_root, monkeypatch):
+    with HubServer(hub_root) as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        monkeypatch.setenv("HF_HOME", str(hub_root / "nobody"))
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def _small_disks_are_large_enough(monkeypatch):
+    monkeypatch.setenv("LORASMITH_MIN_DISK_SPACE_GB", "0")
+
+
+def processes_in(folder: Path) -> list[str]:
+    """Commands of living processes that name `folder`."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = entry.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if str(folder) in line and int(entry.parent.name) != os.getpid():
+            found.append(line)
+    return found
+
+
+def test_a_model_of_the_hub_gets_a_place_of_its_own(lorasmith, hub, home, sums, tmp_path):
+    """INS-3, INS-4, INS-5, INS-6, INS-8, INS-9, INS-11, INS-12: installed, listed, moved, trained, removed."""
+    done = lorasmith("install", "acme/tiny")
+    folder = home / "models" / "acme_tiny"
+    assert {path.name for path in folder.iterdir()} == FILES
+    assert "wrote 5 tokens" in done.stdout
+    assert str(folder) in done.stdout
+    info = read_model_info(folder)
+    assert (info.model_id, info.source, info.model_path) == ("acme/tiny", "acme/tiny", "./model")
+    assert (info.revision, info.model_family) == (hub.commit("acme/tiny"), "language")
+    assert info.load_test["class"] == "LlamaForCausalLM"
+    assert info.versions["torch"].startswith("2.")
+    assert info.environment_bytes < 10**8
+    assert "complete" in (folder / "install.log").read_text()
+    assert not any(path.is_symlink() for path in (folder / "model").rglob("*"))
+    assert {path.name: path.stat().st_size for path in (folder / "model").iterdir()} == info.files
+    assert not list((home / "cache").rglob("*.part"))
+
+    (listed,) = json.loads(lorasmith("list", "--json").stdout)
+    assert (listed["name"], listed["model_id"], listed["family"], listed["troubles"]) == (
+        "acme_tiny",
+        "acme/tiny",
+        "language",
+        [],
+    )
+    again = lorasmith("install", "acme/tiny", code=2)
+    assert "is installed already" in again.stderr
+    hub.asked.clear()
+    assert json.loads(lorasmith("check", "acme/tiny", "--json").stdout)["model_id"] == "acme/tiny"
+    assert not hub.asked, "an installed model needs no Hub"
+
+    moved = tmp_path / "elsewhere" / "my model"
+    moved.parent.mkdir()
+    folder.rename(moved)
+    help_text = subprocess.run(
+        [moved / "start.sh", "--help"], capture_output=True, text=True, cwd="/", check=True
+    ).stdout
+    assert "--load-in-8bit" in help_text
+    trained = subprocess.run(
+        [moved / "train.sh", "--data", sums, "--max-steps", "2", "--no-tensorboard", "--output", tmp_path / "run"],
+        capture_output=True, text=True, cwd="/", check=False,
+    )  # fmt: skip
+    assert trained.returncode == 0, trained.stderr
+    assert (tmp_path / "run" / "lora" / "adapter_model.safetensors").exists()
+    assert json.loads((tmp_path / "run" / "training_report.json").read_text())["model_id"] == "acme/tiny"
+    loader = "from model_loader import load; print(sum(p.numel() for p in load().parameters()))"
+    counted = subprocess.run(
+        [moved / ".venv/bin/python", "-c", loader], capture_output=True, text=True, cwd=moved, check=True
+    )
+    assert int(counted.stdout) == info.parameters["total"]
+    (moved / "model_info.json").unlink()
+    broken = subprocess.run([moved / "start.sh"], capture_output=True, text=True, check=False)
+    assert broken.returncode != 0
+    assert "This model was not properly installed. Please run: lorasmith install <model-id>" in broken.stderr
+
+
+def test_curves_are_shown_while_it_trains_and_not_after(lorasmith, hub, home, sums, tmp_path):
+    """INS-12: train.sh starts TensorBoard and ends it."""
+    lorasmith("install", "acme/tiny", "--no-test")
+    command = [home / "models/acme_tiny/train.sh", "--data", sums, "--max-steps", "400", "--output", tmp_path / "run"]
+    with subprocess.Popen([*command, "--tensorboard-port", "16006"], stdout=subprocess.PIPE, text=True) as training:
+        address = next(line.split()[1] for line in training.stdout or () if line.startswith("TensorBoard"))
+        page, deadline = b"", time.monotonic() + 90
+        while not page and time.monotonic() < deadline:
+            try:
+                page = urllib.request.urlopen(address, timeout=5).read()  # noqa: S310
+            except OSError:
+                time.sleep(0.3)
+        training.send_signal(signal.SIGINT)
+        training.stdout.read()
+    assert b"TensorBoard" in page
+    assert (tmp_path / "run" / "checkpoints" / "last").exists(), "Ctrl+C keeps a checkpoint"
+    assert not processes_in(tmp_path / "run")
+
+
+def test_a_folder_is_installed_and_removed_without_a_network(lorasmith, home, tiny_llama, monkeypatch):
+    """INS-5, INS-11, INS-13"""
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    lorasmith("install", tiny_llama, "--link", "--no-test")
+    folder = home / "models" / "llama"
+    assert (folder / "model" / "config.json").samefile(tiny_llama / "config.json")
+    (folder / "model" / "config.json").unlink()
+    (listed,) = json.loads(lorasmith("list", "--json").stdout)
+    assert listed["troubles"] == ["config.json is missing"]
+    assert "damaged" in lorasmith("list").stdout
+    assert "llama" in lorasmith("remove", "lama", code=3).stderr
+    assert "Remove" in lorasmith("remove", "llama", text="n\n", code=130).stdout
+    assert folder.exists()
+    lorasmith("remove", "llama", "--yes")
+    assert not folder.exists()
+    assert (tiny_llama / "config.json").exists()
+    assert json.loads(lorasmith("list", "--json").stdout) == []
+
+
+def test_without_a_network_the_cache_is_enough(lorasmith, hub, home, monkeypatch):
+    """INS-13"""
+    code = "import sys; from lorasmith.core import settings; from lorasmith.hub.locate import locate; locate('acme/tiny', settings.load())"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    lorasmith("install", "acme/tiny", "--no-test")
+    assert read_model_info(home / "models" / "acme_tiny").model_id == "acme/tiny"
+
+
+def test_what_the_settings_of_a_model_say_is_checked(tmp_path):
+    """INS-2, INS-12"""
+    (tmp_path / "config.yaml").write_text("dtipe: float32\n")
+    with pytest.raises(UsageProblem, match=r"Unknown setting 'dtipe'[\s\S]*dtype"):
+        read_model_config(tmp_path)
+    (tmp_path / "config.yaml").write_text("dtype: float12\n")
+    with pytest.raises(UsageProblem, match="'dtype' is wrong"):
+        read_model_config(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["..", "a/../../b", "/etc", "a\0b", "CON:", "a\\..\\b"])
+def test_no_name_leads_out_of_the_models(name, tmp_path):
+    """INS-4, SEC-1"""
+    models = tmp_path / "models"
+    try:
+        place = place_for(name, name, models)
+    except UsageProblem:
+        return
+    assert place.parent == models
+    assert place.resolve().is_relative_to(models.resolve())
+
+
+def test_two_ids_of_one_name_are_told_apart(tmp_path):
+    """INS-4"""
+    first = place_for("a/b_c", "a/b_c", tmp_path)
+    first.mkdir()
+    (first / "model_info.json").write_text(json.dumps({"source": "a/b_c"}))
+    second = place_for("a_b/c", "a_b/c", tmp_path)
+    assert first.name == "a_b_c"
+    assert second.name.startswith("a_b_c-")
+    assert place_for("a/b_c", "a/b_c", tmp_path) == first
+    second.mkdir()
+    (second / "model_info.json").write_text(json.dumps({"source": "a_b/c"}))
+    assert place_for("a_b/c", "a_b/c", tmp_path) == second
+
+
+def test_a_wrong_hash_leaves_nothing(lorasmith, hub, home):
+    """INS-5, INS-10, REL-2"""
+    hub.rules["acme/tiny"] = Rules(false_hash=True)
+    told = lorasmith("install", "acme/tiny", "--no-test", code=5).stderr
+    assert "SHA-256" in told
+    assert "The log: " in told
+    assert installed_folders(home / "models") == []
+    assert not list((home / "models").glob("*tiny*"))
+
+
+def test_bytes_of_a_broken_download_are_used_again(lorasmith, hub, home):
+    """INS-5: the folder starts fresh, the bytes do not."""
+    hub.rules["acme/large"] = Rules(cut_at=0.5)
+    assert "large" in lorasmith("install", "acme/large", "--no-test", code=5).stderr
+    assert not list((home / "models").glob("*large*"))
+    hub.rules.clear()
+    hub.asked.clear()
+    said = lorasmith("install", "acme/large", "--no-test").stdout
+    assert "were here already" in said
+    whole = sum(read_model_info(home / "models" / "acme_large").files.values())
+    assert hub.bytes_sent < whole
+
+
+def test_a_home_that_cannot_be_written_is_told(lorasmith, home, tiny_llama, monkeypatch):
+    """REL-2"""
+    home.mkdir()
+    (home / "models").write_text("a file where the folder should be")
+    told = lorasmith("install", tiny_llama, "--no-test", code=5).stderr
+    assert "models" in told
+    assert "cannot be written" in told
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
+def test_a_full_disk_is_told_and_nothing_is_left(lorasmith, hub, tmp_path, monkeypatch):
+    """INS-3, REL-2: said before, or where it comes all the same, cleanly."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", disk], check=True)
+    monkeypatch.setenv("LORASMITH_MODELS_DIR", str(disk))
+    try:
+        before = lorasmith("install", "acme/tiny", "--no-test", code=4).stderr
+        assert "of disk are missing" in before
+        neighbour = disk / "other" / ".venv"
+        neighbour.mkdir(parents=True)
+        (neighbour / "pyvenv.cfg").touch()
+        (disk / "filler").write_bytes(bytes(10**6))
+        monkeypatch.setenv("UV_LINK_MODE", "copy")
+        code = (
+            "import lorasmith.env.before as b; b._BESIDE_OTHERS = 0\n"
+            "import sys; sys.argv = ['lorasmith', 'install', 'acme/tiny', '--no-test']\nfrom lorasmith.cli.app import main; main()"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert done.returncode in {4, 5}, done.stderr
+        assert "No space left" in done.stderr or "disk is full" in done.stderr
+        assert {path.name for path in disk.iterdir() if not path.name.startswith(".")} == {"other", "filler"}
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_a_package_that_does_not_exist_is_told(home, tiny_llama, monkeypatch):
+    """INS-6: ordinary packages stop the installation, special ones say how and wait, optional ones are left out."""
+    from lorasmith import flow
+    from lorasmith.env.spec import InstallSpec
+    from lorasmith.families import _packages as table
+
+    spec, events = InstallSpec(model=str(tiny_llama), no_test=True), []
+    package = "lorasmith-no-such-package"
+    monkeypatch.setitem(table.BY_TYPE, "llama", (table.Package(package),))
+    with pytest.raises(EnvironmentProblem, match="could not be installed") as raised:
+        flow.install(spec)
+    assert package in raised.value.why
+    assert not list((home / "models").glob("llama*"))
+
+    shutil.rmtree(home / "logs" / "checks")
+    monkeypatch.setitem(table.BY_TYPE, "llama", (table.Package(package, "compiled", "special"),))
+    with pytest.raises(EnvironmentProblem, match="could not be installed by itself") as raised:
+        flow.install(spec)
+    waiting = home / "models" / "llama.partial" / ".venv"
+    assert "1. " in raised.value.fix
+    assert "nvcc --version" in raised.value.fix
+    assert str(waiting / "bin" / "python") in raised.value.fix
+    assert waiting.exists(), "the command of the cure has to find its environment"
+    assert installed_folders(home / "models") == []
+
+    shutil.rmtree(home / "logs" / "checks")
+    monkeypatch.setitem(table.BY_TYPE, "llama", (table.Package(package, "nice to have", "optional"),))
+    made = waiting.stat().st_ino
+    result = flow.install(spec, on_event=events.append)
+    assert any(package in getattr(event, "message", "") for event in events)
+    assert (result.folder / ".venv").stat().st_ino == made, "what waited is used"
+    assert troubles(result.folder) == []
+
+
+def test_two_installs_of_one_model_do_not_mix(hub, home):
+    """INS-10"""
+    command = [sys.executable, "-m", "lorasmith", "install", "acme/tiny", "--no-test"]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    ends = [process.communicate() for process in both]
+    assert sorted(process.returncode for process in both) == [0, 2], ends
+    told = next(error for process, (_, error) in zip(both, ends, strict=True) if process.returncode == 2)
+    assert "is being installed already" in told
+    assert "By process " in told
+    assert troubles(home / "models" / "acme_tiny") == []
+
+
+def interrupted(models: Path, moment: float, how: signal.Signals, *extra: str) -> tuple[int, str]:
+    """Install, and send a signal after `moment` seconds; exit code and what was said."""
+    command = [sys.executable, "-m", "lorasmith", "install", "acme/tiny", "--no-test", *extra]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        try:
+            process.wait(moment)
+        except subprocess.TimeoutExpired:
+            process.send_signal(how)
+        said = process.communicate()[0]
+    return process.returncode, said
+
+
+def stop_at_random_moments(home: Path, how: signal.Signals, rounds: int) -> None:
+    """At no moment does `list` show a half, and the next installation always comes to its end."""
+    models, rng = home / "models", random.Random(int(how))
+    started = time.monotonic()
+    assert interrupted(models, 600, how)[0] == 0
+    whole_seconds = time.monotonic() - started
+    reached = 0
+    for number in range(rounds):
+        replacing = number % 2 == 0
+        if not replacing:
+            shutil.rmtree(models / "acme_tiny", ignore_errors=True)
+        code, said = interrupted(models, rng.uniform(0.3, whole_seconds), how, "--yes")
+        mend(models)
+        shown = installed_folders(models)
+        assert [troubles(folder) for folder in shown] in ([], [[]])
+        if replacing:
+            assert shown, f"the old one was gone before the new one stood: {said}"
+        if how is signal.SIGINT and code:
+            assert code == 130, said
+            assert not partial_of(models / "acme_tiny").exists()
+            reached += "Installation interrupted. Cleaning up…" in said
+        reached += how is signal.SIGKILL and code != 0
+        deadline = time.monotonic() + 5
+        while (left := processes_in(partial_of(models / "acme_tiny"))) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert not left
+    assert reached, "no signal came in time"
+    assert interrupted(models, 600, how, "--yes")[0] == 0
+    assert troubles(models / "acme_tiny") == []
+    assert not list((home / "cache").rglob("*.part"))
+
+
+def test_ctrl_c_leaves_nothing_half_done(hub, home):
+    """INS-10, REL-1"""
+    stop_at_random_moments(home, signal.SIGINT, 3)
+
+
+def test_a_kill_leaves_nothing_that_looks_whole(hub, home):
+    """INS-10, REL-1"""
+    stop_at_random_moments(home, signal.SIGKILL, 3)
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL, signal.SIGTERM])
+def test_ten_random_moments(hub, home, how):
+    """INS-10, REL-1"""
+    stop_at_random_moments(home, how, 10)
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_swap_that_was_cut_is_mended(tmp_path, finished):
+    """INS-10: between the two renames of a replacement either the old or the new one is found whole."""
+    folder = tmp_path / "m"
+    for place, text in ((folder, "old"), (partial_of(folder), "new")):
+        (place / "model").mkdir(parents=True)
+        (place / "model_info.json").write_text(text)
+        (place / ".install_complete").touch()
+    if not finished:
+        (partial_of(folder) / ".install_complete").unlink()
+    folder.rename(tmp_path / ".m.old")
+    mend(tmp_path)
+    assert (folder / "model_info.json").read_text() == ("new" if finished else "old")
+    assert not list(tmp_path.glob(".m.old"))
+
+
+def test_a_replacement_takes_its_place(tmp_path):
+    """INS-4: an existing installation goes when the new one is ready."""
+    folder = tmp_path / "m"
+    for place, text in ((folder, "old"), (partial_of(folder), "new")):
+        place.mkdir()
+        (place / "x").write_text(text)
+    take_place(folder)
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+    assert (folder / "x").read_text() == "new"
+
+
+def test_secrets_are_in_no_log(lorasmith, hub, home, monkeypatch):
+    """INS-7, SEC-5"""
+    token = "hf_" + "x" * 30
+    monkeypatch.setenv("HF_TOKEN", token)
+    hub.rules["acme/tiny"] = Rules(false_hash=True)
+    done = lorasmith("install", "acme/tiny", "--no-test", code=5)
+    logs = [path for path in home.rglob("*") if path.is_file() and path.stat().st_size < 10**6]
+    assert any(path.name == "acme_tiny.log" and "Traceback" in path.read_text() for path in logs)
+    assert token not in done.stdout + done.stderr
+    assert not [path for path in logs if token.encode() in path.read_bytes()]
+    assert settings.load().huggingface_token is not None
