@@ -90,7 +90,9 @@ def downloads(hub: HubServer, home: Path) -> None:
         shutil.rmtree(home / "target")
     verified, plain = (sorted(times[kind])[1] for kind in ("verified", "bare"))
     total = LARGE_FILES * LARGE_BYTES / MB
-    print(f"\n| download of {LARGE_FILES} × {LARGE_BYTES / MB:.0f} MB over loopback, 4 side by side | seconds | MB/s |\n|---|--:|--:|")
+    print(
+        f"\n| download of {LARGE_FILES} × {LARGE_BYTES / MB:.0f} MB over loopback, 4 side by side | seconds | MB/s |\n|---|--:|--:|"
+    )
     print(f"| verified by SHA-256 | {verified:.2f} | {total / verified:.0f} |")
     print(f"| the same bytes to disk, unverified | {plain:.2f} | {total / plain:.0f} |")
     print(f"\nratio {verified / plain:.2f}")

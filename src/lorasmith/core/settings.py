@@ -158,7 +158,14 @@ def init(*, path: Path | None = None) -> tuple[Path, bool]:
     commented out. Returns its path and whether it is new."""
     path = path or config_path()
     known = load(path=path)
-    for folder in (path.parent, known.models_dir, known.adapters_dir, known.cache_dir, known.logs_dir, paths.home() / "datasets"):
+    for folder in (
+        path.parent,
+        known.models_dir,
+        known.adapters_dir,
+        known.cache_dir,
+        known.logs_dir,
+        paths.home() / "datasets",
+    ):
         paths.make_folder(folder)
     if path.exists():
         return path, False
@@ -169,7 +176,9 @@ def init(*, path: Path | None = None) -> tuple[Path, bool]:
 
 def example() -> str:
     """The example settings file."""
-    lines = ["# lorasmith's settings. Take the '#' before a key away to change it; LORASMITH_<KEY> and options win over this file.\n"]
+    lines = [
+        "# lorasmith's settings. Take the '#' before a key away to change it; LORASMITH_<KEY> and options win over this file.\n"
+    ]
     for name, field in Settings.model_fields.items():
         default = field.get_default(call_default_factory=True)
         shown = yaml.safe_dump(str(default) if isinstance(default, Path) else default, default_flow_style=True)

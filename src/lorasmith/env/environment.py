@@ -13,7 +13,6 @@ from typing import Literal, NamedTuple
 
 from packaging.requirements import Requirement
 
-import lorasmith
 from lorasmith.core.errors import EnvironmentProblem
 from lorasmith.env.log import InstallLog
 from lorasmith.env.programs import Outcome, run_program
@@ -21,6 +20,7 @@ from lorasmith.env.sources import Sources
 
 Installer = Literal["uv", "pip"]
 CONSTRAINTS = Path(__file__).parent / "constraints.txt"
+_OWN_PACKAGE = Path(__file__).parents[1]
 _OFFLINE_SIGNS = ("dns error", "error sending request", "failed to fetch", "connection", "timed out", "unreachable")
 # Imports what each named distribution brings and says which cannot be imported, and which versions there are.
 _PROBE = """
@@ -169,8 +169,7 @@ def link_lorasmith(environment: Path) -> None:
     if not places:
         raise EnvironmentProblem(f"'{environment}' holds no Python packages", fix="Install the model again.")
     facts = Path(str(metadata.distribution("lorasmith").locate_file("")))
-    linked = {"lorasmith": Path(lorasmith.__file__).parent}
-    linked |= {found.name: found for found in facts.glob("lorasmith-*.dist-info")}
+    linked = {_OWN_PACKAGE.name: _OWN_PACKAGE} | {found.name: found for found in facts.glob("lorasmith-*.dist-info")}
     for link in (*places[0].glob("lorasmith"), *places[0].glob("lorasmith-*.dist-info")):
         if linked.get(link.name, Path()).resolve() == link.resolve():
             del linked[link.name]

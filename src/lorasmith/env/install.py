@@ -8,10 +8,10 @@ import signal
 import threading
 from collections.abc import Callable, Generator
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import lorasmith
 from lorasmith.core import paths, settings
 from lorasmith.core.errors import DoesNotFitProblem, EnvironmentProblem, InterruptedRun, LorasmithError, UsageProblem
 from lorasmith.core.events import Listener, Progress, Step, Warn
@@ -117,7 +117,7 @@ def _opened(spec: InstallSpec, known: settings.Settings) -> tuple[str, Repositor
 
 def _installed(job: _Job, source: str) -> InstallResult:
     """All steps into the partial folder, then its taking the place."""
-    job.log.step(f"lorasmith {lorasmith.__version__} installs {job.spec.model_dump_json()} at {job.folder}")
+    job.log.step(f"lorasmith {version('lorasmith')} installs {job.spec.model_dump_json()} at {job.folder}")
     if not (job.partial / _WAITING).exists():
         shutil.rmtree(job.partial, ignore_errors=True)
     for part in (layout.LOGS, FILES_FOLDER):
@@ -135,7 +135,7 @@ def _installed(job: _Job, source: str) -> InstallResult:
     layout.write_scripts(job.partial)
     info = ModelInfo(
         **job.report.model_dump(exclude={"next_step"}), next_step=f"lorasmith train {job.spec.model} --data FILE", source=source,
-        install_date=datetime.now(UTC), installer_version=lorasmith.__version__, package_installer=environment.installer,
+        install_date=datetime.now(UTC), installer_version=version("lorasmith"), package_installer=environment.installer,
         model_bytes=sum(job.report.files.values()), environment_bytes=layout.own_bytes(environment.folder),
         versions=probe.versions, load_test=tested,
     )  # fmt: skip

@@ -32,8 +32,10 @@ RUNTIME_CUDA = 460 * 2**20
 _LOGITS_APART_FROM = 32 * 2**20
 _WASTED = {"gated": 0.8, "plain": 0.95, "pairs": 0.2}
 """Of what is kept, by kind: gated layers and feature maps, other layers, weights of attention that runs step by step."""
-_WASTED_ANSWERING = 0.5
-"""Of what passes through layers, none of which is kept; feature maps are wasted with as in training."""
+_ENCODER_WALKED_BACK = 1.25
+"""What is wasted until an encoder is walked back, after its decoder, against what is wasted at the loss: fitted to Whisper."""
+_WASTED_ANSWERING = {"layers": 0.5, "maps": 0.65}
+"""Of what passes through layers or as feature maps, none of which is kept."""
 _ADAPTER_BYTES = 16  # fp32 weight, gradient and two AdamW moments
 _FULL_STATE_BYTES = {
     "float32": 16,
@@ -143,7 +145,7 @@ def inference_bytes(
     passed += [batch * model.widest_maps * width] if model.widest_maps else []
     widest = 8 * model.hidden_size + 2 * max((group.state for group in model.cache), default=0)
     live = round(max(passed, default=batch * context * widest * width)) + batch * model.vocab_size * 4
-    wasted = _WASTED["gated"] if model.widest_maps else _WASTED_ANSWERING
+    wasted = _WASTED_ANSWERING["maps" if model.widest_maps else "layers"]
     beside = 0 if on_gpu else round(wasted * live) + _packed(model, width)
     return InferenceNeed(
         weights=weights,
@@ -182,6 +184,15 @@ class Training(NamedTuple):
     """Whether the allocator is told to give every freed block back: less memory, more time (workers/runtime.py)."""
 
 
+class _Moment(NamedTuple):
+    """What is held at one moment of a step, in bytes."""
+
+    states: float
+    live: float
+    logits: float
+    wasted: float
+
+
 def training_bytes(model: ModelFacts, how: Training) -> TrainingNeed:
     """Peak bytes of a training: at the loss, while the last layer is walked back, or at the optimizer's step."""
     width, is_full = BYTES[how.dtype], how.method == "full"
@@ -203,33 +214,35 @@ def training_bytes(model: ModelFacts, how: Training) -> TrainingNeed:
     kept, wasted = _kept(model, how)
     walked = max((_tokens(stack, how) * activations.walked_back(stack) for stack in model.stacks), default=0) * width
     logits = _logits_at_loss(model, how)
-    at_loss = kept + logits + states - gradients
-    at_last_layer = kept + walked + states - gradients
-    moments = [(at_loss, kept, logits), (at_last_layer, kept + walked, 0), (states, 0, 0)]
-    peak, live, of_logits = max(moments)
-    if of_logits < 3 * _LOGITS_APART_FROM:  # three or four tensors
-        wasted += _WASTED["plain"] * of_logits
-    lost = 0 if how.on_gpu or how.tight else round(wasted)
+    among_others = _WASTED["plain"] * logits if logits < 3 * _LOGITS_APART_FROM else 0  # three tensors
+    later = _ENCODER_WALKED_BACK if model.architecture_type == "encoder-decoder" else 1
+    is_wasteful = not (how.on_gpu or how.tight)
+    moments = [
+        _Moment(states - gradients, kept, logits, is_wasteful * (wasted + among_others)),
+        _Moment(states - gradients, kept + walked, 0, is_wasteful * (wasted * later + among_others)),
+        _Moment(states, 0, 0, is_wasteful * (wasted + among_others)),
+    ]
+    states, live, of_logits, lost = max(moments, key=sum)
     return TrainingNeed(
         weights=weights,
-        adapter=round(peak - live - of_logits),
+        adapter=round(states),
         activations=round(live),
-        logits=of_logits,
+        logits=round(of_logits),
         runtime=RUNTIME_CUDA if how.on_gpu else BARE_CPU + TRAINING_CPU,
-        loading=_loading(model, held, weights + round(peak) + lost, on_gpu=how.on_gpu),
-        allocator=lost,
+        loading=_loading(model, held, weights + round(states + live + of_logits + lost), on_gpu=how.on_gpu),
+        allocator=round(lost),
     )
 
 
 def _logits_at_loss(model: ModelFacts, how: Training) -> int:
     """Bytes of a decoder's logits in fp32: their logarithms, the gradient of these and that of the logits.
 
-    A decoder alone has them at the learnt tokens only; one behind an encoder at all of them, and holds the logits themselves.
+    A decoder alone has them at the learnt tokens only; one behind an encoder at all of them.
     """
     if not model.cache:
         return 0
-    share = 4.0 if model.architecture_type == "encoder-decoder" else 3 * how.supervised
-    return round(share * how.rows * how.length * model.vocab_size * 4)
+    share = 1 if model.architecture_type == "encoder-decoder" else how.supervised
+    return round(3 * share * how.rows * how.length * model.vocab_size * 4)
 
 
 def _tokens(stack: Stack, how: Training) -> int:
