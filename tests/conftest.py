@@ -15,6 +15,14 @@ import pytest
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
+def pytest_configure() -> None:
+    """Side by side, each test process has a core of its own with all that it starts: torch's threads would fight over them."""
+    number = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+    if number and hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[int(number) % len(cores)]})
+
+
 @pytest.fixture(scope="session")
 def package_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One store of packages for all installations, as one home would have."""

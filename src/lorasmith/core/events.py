@@ -32,6 +32,7 @@ class Progress(_Event):
     rate: float | None = Field(default=None, description="Units a second")
     seconds_left: float | None = None
     note: str = ""
+    milestone: bool = Field(default=False, description="Worth a line of its own where there is no bar")
 
 
 class Step(_Event):

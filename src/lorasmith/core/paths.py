@@ -81,9 +81,11 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write `path` whole or not at all: temporary name, flush to disk, rename."""
+def write_text(path: Path, text: str, *, is_secret: bool = False) -> None:
+    """Write `path` whole or not at all: temporary name, flush to disk, rename. What is secret only its owner can read."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    if is_secret:
+        partial.touch(mode=0o600)
     with partial.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()

@@ -120,9 +120,9 @@ class Display:
         now = time.monotonic()
         last = self._last_line.get(event.stage)
         over = 0 < event.total <= event.done
-        if last is None and not event.total:
-            self._last_line[event.stage] = now  # short work of unknown length says nothing
-        elif last is None or now - last >= LINE_EVERY_SECONDS or over:
+        if last is None and not event.milestone and (not event.total or event.unit == "bytes"):
+            self._last_line[event.stage] = now  # short work of unknown length says nothing, and no bytes are no news
+        elif event.milestone or last is None or now - last >= LINE_EVERY_SECONDS or over:
             self._last_line[event.stage] = now
             share = f" ({100 * event.done // event.total} %)" if event.total else ""
             far = f"{_far(event, with_unit=True)}{share}"

@@ -148,14 +148,13 @@ def store(key: str, value: str, *, path: Path | None = None) -> Settings:
     values[key] = yaml.safe_load(value)
     settings = load({key: values[key]}, path=path)
     paths.make_folder(path.parent)
-    paths.write_text(path, yaml.safe_dump(values, sort_keys=True, allow_unicode=True))
-    path.chmod(0o600)
+    paths.write_text(path, yaml.safe_dump(values, sort_keys=True, allow_unicode=True), is_secret=True)
     return settings
 
 
 def init(*, path: Path | None = None) -> tuple[Path, bool]:
-    """Make home's folders, and an example `config.yaml` (mode 600) where there is none: every setting, its meaning, its default,
-    commented out. Returns its path and whether it is new."""
+    """Make home's folders and, where there is none, a `config.yaml` that explains every setting. Returns its path, and whether
+    it is new."""
     path = path or config_path()
     known = load(path=path)
     for folder in (
@@ -169,8 +168,7 @@ def init(*, path: Path | None = None) -> tuple[Path, bool]:
         paths.make_folder(folder)
     if path.exists():
         return path, False
-    paths.write_text(path, example())
-    path.chmod(0o600)
+    paths.write_text(path, example(), is_secret=True)
     return path, True
 
 

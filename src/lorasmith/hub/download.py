@@ -185,9 +185,9 @@ class _Meter:
     def tell_file(self, name: str) -> None:
         """A file is done."""
         self.finished += 1
-        self._send(f"file {self.finished}/{self.files} {name}")
+        self._send(f"file {self.finished}/{self.files} {name}", milestone=True)
 
-    def _send(self, note: str) -> None:
+    def _send(self, note: str, *, milestone: bool = False) -> None:
         self._told = now = time.monotonic()
         self._samples.append((now, self.done - self.resumed))
         while len(self._samples) > 2 and now - self._samples[0][0] > RATE_SECONDS:
@@ -199,7 +199,14 @@ class _Meter:
         left = (self.total - done) / rate if rate else None
         self.on_event(
             Progress(
-                stage="download", done=done, total=self.total, unit="bytes", rate=rate, seconds_left=left, note=note
+                stage="download",
+                done=done,
+                total=self.total,
+                unit="bytes",
+                rate=rate,
+                seconds_left=left,
+                note=note,
+                milestone=milestone,
             )
         )
 

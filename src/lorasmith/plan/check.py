@@ -53,8 +53,9 @@ def check(
 
     `trace` asks for a second opinion on the memory: a worker runs the model's own code on tensors without contents.
 
-    `repository` is what `model` means, where that has been opened already. The report is kept in `logs/checks` and answers the same
-    question for 24 hours: at once where the revision is the same, and with a warning where the Hub cannot be reached. Raises what `open_repository`, `recognise` and `describe` raise.
+    `repository` is what `model` means, where that has been opened already. The report is kept in `logs/checks` and answers the
+    same question for 24 hours: at once where the revision is the same, and with a warning where the Hub cannot be reached. Raises
+    what `open_repository`, `recognise` and `describe` raise.
     """
     question = question or Question()
     machine = describe(question.hardware) if question.hardware else observe()
