@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from lorasmith.flow import check as check
     from lorasmith.flow import doctor as doctor
     from lorasmith.flow import evaluate as evaluate
+    from lorasmith.flow import install as install
     from lorasmith.flow import train as train
 
-__all__ = ["__version__", "check", "doctor", "evaluate", "train"]
+__all__ = ["__version__", "check", "doctor", "evaluate", "install", "train"]
 
 
 def __getattr__(name: str) -> Any:

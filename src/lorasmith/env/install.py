@@ -16,6 +16,7 @@ from lorasmith.core import paths, settings
 from lorasmith.core.errors import DoesNotFitProblem, EnvironmentProblem, InterruptedRun, LorasmithError, UsageProblem
 from lorasmith.core.events import Listener, Progress, Step, Warn
 from lorasmith.core.progress import amount, duration
+from lorasmith.core.specs import make_spec
 from lorasmith.env import folder as layout
 from lorasmith.env.before import refuse_unfit, require_disk
 from lorasmith.env.environment import Environment, Probe
@@ -64,14 +65,16 @@ class _Job(NamedTuple):
 
 
 def install(
-    spec: InstallSpec, *, replace: bool = False, on_event: Listener = lambda _: None,
-    confirm: Callable[[str], bool] = lambda _: False,
+    model: str | InstallSpec, *, replace: bool = False, on_event: Listener = lambda _: None,
+    confirm: Callable[[str], bool] = lambda _: False, **options: Any,
 ) -> InstallResult:  # fmt: skip
     """Install a model: its files, its environment, a first call, its scripts. Blocks until it stands or nothing of it does.
 
-    `replace` (or a yes from `confirm`) lets it take the place of an installation of the same model, which stays until the new one
-    is ready. Raises LorasmithError: the model is refused, something is missing, or it was interrupted (InterruptedRun).
+    `options` are the fields of InstallSpec. `replace` (or a yes from `confirm`) lets it take the place of an installation of the
+    same model, which stays until the new one is ready. Raises LorasmithError: the model is refused, something is missing, or it
+    was interrupted (InterruptedRun).
     """
+    spec = model if isinstance(model, InstallSpec) else make_spec(InstallSpec, model=model, **options)
     known = settings.load()
     source, repository = _opened(spec, known)
     report = check(spec.model, Question(revision=spec.revision), repository=repository)

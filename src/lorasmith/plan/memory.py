@@ -24,18 +24,19 @@ _INT8_ROW_BYTES = 4
 BARE_CPU = 168 * 10**6
 ANSWERING_CPU = 122 * 10**6
 TRAINING_CPU = 140 * 10**6
+_DIFFUSERS_CPU = 35 * 10**6  # diffusers beside these, and what oneDNN sets up for convolutions
 # A CUDA context with cuBLAS' workspace: 250 MiB (gguf-parser's figure) to 457 MiB (an Ollama log); the upper end.
 RUNTIME_CUDA = 460 * 2**20
 # What glibc wastes: torch asks for aligned blocks, and before glibc 2.38 a freed one does not fit the next request of the same
 # size. Measured on glibc 2.36 (docs/lab-log.md, benchmarks/memory.py); logits are wasted with where one tensor of them is small
 # enough to lie among the other blocks.
 _LOGITS_APART_FROM = 32 * 2**20
-_WASTED = {"gated": 0.8, "plain": 0.95, "pairs": 0.2}
-"""Of what is kept, by kind: gated layers and feature maps, other layers, weights of attention that runs step by step."""
+_WASTED = {"gated": 0.8, "plain": 0.95, "maps": 0.75, "pairs": 0.2}
+"""Of what is kept, by kind: gated layers, other layers, feature maps, weights of attention that runs step by step."""
 _ENCODER_WALKED_BACK = 1.25
 """What is wasted until an encoder is walked back, after its decoder, against what is wasted at the loss: fitted to Whisper."""
-_WASTED_ANSWERING = {"layers": 0.5, "maps": 0.65}
-"""Of what passes through layers or as feature maps, none of which is kept."""
+_WASTED_ANSWERING = 0.5
+"""Of what passes through layers, none of which is kept."""
 _ADAPTER_BYTES = 16  # fp32 weight, gradient and two AdamW moments
 _FULL_STATE_BYTES = {
     "float32": 16,
@@ -145,16 +146,20 @@ def inference_bytes(
     passed += [batch * model.widest_maps * width] if model.widest_maps else []
     widest = 8 * model.hidden_size + 2 * max((group.state for group in model.cache), default=0)
     live = round(max(passed, default=batch * context * widest * width)) + batch * model.vocab_size * 4
-    wasted = _WASTED_ANSWERING["maps" if model.widest_maps else "layers"]
-    beside = 0 if on_gpu else round(wasted * live) + _packed(model, width)
+    beside = 0 if on_gpu else round(_WASTED_ANSWERING * live) + _packed(model, width)
     return InferenceNeed(
         weights=weights,
         cache=cache,
         activations=live,
-        runtime=RUNTIME_CUDA if on_gpu else BARE_CPU + ANSWERING_CPU,
+        runtime=RUNTIME_CUDA if on_gpu else _libraries(model, ANSWERING_CPU),
         loading=_loading(model, dtype, weights + cache + live + beside, on_gpu=on_gpu),
         allocator=beside,
     )
+
+
+def _libraries(model: ModelFacts, worker: int) -> int:
+    """What Python and its libraries hold in a worker on a CPU."""
+    return BARE_CPU + worker + (_DIFFUSERS_CPU if model.primary_library == "diffusers" else 0)
 
 
 def _packed(model: ModelFacts, width: float) -> int:
@@ -228,7 +233,7 @@ def training_bytes(model: ModelFacts, how: Training) -> TrainingNeed:
         adapter=round(states),
         activations=round(live),
         logits=round(of_logits),
-        runtime=RUNTIME_CUDA if how.on_gpu else BARE_CPU + TRAINING_CPU,
+        runtime=RUNTIME_CUDA if how.on_gpu else _libraries(model, TRAINING_CPU),
         loading=_loading(model, held, weights + round(states + live + of_logits + lost), on_gpu=how.on_gpu),
         allocator=round(lost),
     )
@@ -254,7 +259,7 @@ def _kept(model: ModelFacts, how: Training) -> tuple[float, float]:
     width, rank = BYTES[how.dtype], 0 if how.method == "full" else how.rank
     if model.kept_maps:
         kept = how.rows * model.kept_maps * width
-        return kept, _WASTED["gated"] * kept
+        return kept, _WASTED["maps"] * kept
     if not model.stacks:  # layers of an unknown kind: what their linear layers read and give, once for each
         through = sum(1.1 * into + out for out, into in model.linear_shapes)
         # A scan without its fused kernel keeps each token's state twice: as it comes in and as it is added up.
