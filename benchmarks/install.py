@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import shutil
 import subprocess
 import sys
@@ -108,7 +107,7 @@ def main() -> None:
         large.mkdir()
         (large / "config.json").write_text("{}")
         for number in range(LARGE_FILES):
-            (large / f"model-{number}.safetensors").write_bytes(random.Random(number).randbytes(LARGE_BYTES))
+            (large / f"model-{number}.safetensors").write_bytes(os.urandom(LARGE_BYTES))
         with HubServer(root) as hub:
             installations(hub, home)
             os.environ["HF_ENDPOINT"] = hub.url

@@ -130,4 +130,5 @@ class Display:
                 f"{event.stage} {far} {_facts(event)}".rstrip(),
                 markup=False,
                 highlight=False,
+                soft_wrap=True,
             )

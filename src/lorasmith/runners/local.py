@@ -114,7 +114,7 @@ class Worker:
         code = self.process.wait()
         tail = self.log_path.read_text(encoding="utf-8", errors="replace")[-_TAIL_CHARS:].strip()
         if self._interrupts:
-            return InterruptedRun(f"The {self.job} worker was stopped", fix="Its last checkpoint is kept.")
+            return InterruptedRun(f"The {self.job} worker was stopped")
         if self._ran_out.is_set():
             return WorkerCrash(
                 f"The {self.job} worker took longer than {duration(self._limit_seconds or 0)} and was stopped", why=tail

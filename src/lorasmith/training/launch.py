@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lorasmith.core import paths, settings
-from lorasmith.core.errors import LorasmithError, NotFoundProblem, UsageProblem
+from lorasmith.core.errors import InterruptedRun, LorasmithError, NotFoundProblem, UsageProblem
 from lorasmith.core.events import Listener, Progress
 from lorasmith.core.facts import DataFacts, ModelFacts, Objective
 from lorasmith.core.specs import make_spec
@@ -163,7 +163,12 @@ def _run_training(spec: WorkerSpec, on_event: Listener) -> TrainResult:
         python=python_for(spec.model_folder),
     )
     with curves_shown(folder / "logs" / "training", spec.spec.tensorboard_port, worker.python, on_event):
-        report = TrainReport(**run(worker, on_event))
+        try:
+            report = TrainReport(**run(worker, on_event))
+        except InterruptedRun as stopped:
+            kept = _last_checkpoint(folder)
+            stopped.fix = f"Go on with --resume-from {folder}" if kept else "It had not come to its first checkpoint."
+            raise
     _remember(spec, report)
     return TrainResult(folder, report)
 
