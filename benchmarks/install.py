@@ -20,7 +20,6 @@ from pathlib import Path
 
 from lorasmith.hub.download import download
 from lorasmith.hub.repository import open_repository
-from lorasmith.testing import tiny
 from lorasmith.testing.hub import HubServer
 
 LARGE_FILES, LARGE_BYTES = 4, 256 * 2**20
@@ -61,7 +60,7 @@ def installations(hub: HubServer, home: Path) -> None:
         before = now
 
 
-def downloads(hub: HubServer, home: Path) -> None:
+def downloads(url: str, home: Path) -> None:
     """Verified downloads beside bare ones of the same bytes by the same number of connections."""
     import httpx2
 
@@ -69,8 +68,8 @@ def downloads(hub: HubServer, home: Path) -> None:
     names = [name for name in repository.files if name.endswith(".safetensors")]
 
     def bare(name: str) -> None:
-        url = f"{hub.url}/acme/large/resolve/main/{name}"
-        with httpx2.stream("GET", url, follow_redirects=True) as answer, (home / name).open("wb") as file:
+        address = f"{url}/acme/large/resolve/main/{name}"
+        with httpx2.stream("GET", address, follow_redirects=True) as answer, (home / name).open("wb") as file:
             for piece in answer.iter_bytes(2**20):
                 file.write(piece)
 
@@ -98,6 +97,11 @@ def downloads(hub: HubServer, home: Path) -> None:
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["--downloads"]:
+        downloads(sys.argv[2], Path(sys.argv[3]))
+        return
+    from lorasmith.testing import tiny
+
     with tempfile.TemporaryDirectory() as name:
         root, home = Path(name) / "hub", Path(name) / "home"
         home.mkdir()
@@ -110,8 +114,9 @@ def main() -> None:
             (large / f"model-{number}.safetensors").write_bytes(os.urandom(LARGE_BYTES))
         with HubServer(root) as hub:
             installations(hub, home)
-            os.environ["HF_ENDPOINT"] = hub.url
-            downloads(hub, home)
+            # The Hub's client reads its address once, when it is imported, and building models has imported it here.
+            command = [sys.executable, __file__, "--downloads", hub.url, str(home)]
+            subprocess.run(command, env=os.environ | {"HF_ENDPOINT": hub.url}, check=True)
 
 
 if __name__ == "__main__":

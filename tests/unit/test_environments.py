@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import os
 import stat
 import subprocess
@@ -156,6 +157,28 @@ def test_a_hard_link_is_not_its_own_disk(tmp_path):
     os.link(store / "large", place / "large")
     (place / "own").write_bytes(b"x" * 10_000)
     assert 10_000 <= own_bytes(place) < 100_000
+
+
+def test_what_a_neighbour_compiled_of_the_same_file_is_linked(tmp_path):
+    """INS-6: and nothing of another file of the same name; what is imported is the same."""
+    folders = [tmp_path / name for name in ("first", "second")]
+    sites = [folder / "lib" / "python3.11" / "site-packages" for folder in folders]
+    for site in sites:
+        (site / "pack").mkdir(parents=True)
+    (sites[0] / "pack" / "same.py").write_text("VALUE = 'same'")
+    os.link(sites[0] / "pack" / "same.py", sites[1] / "pack" / "same.py")
+    for site, value in zip(sites, ("theirs", "mine"), strict=True):
+        (site / "pack" / "other.py").write_text(f"VALUE = '{value}'")
+        (site / "pack" / "__init__.py").write_text("")
+    compileall.compile_dir(sites[0], quiet=2)
+    with InstallLog(tmp_path / "log") as log:
+        Environment(folders[1], Sources(), log, store=tmp_path).adopt_bytecode(folders)
+    (linked,) = (sites[1] / "pack" / "__pycache__").iterdir()
+    assert linked.samefile(sites[0] / "pack" / "__pycache__" / linked.name)
+    assert linked.name.startswith("same.")
+    code = "import pack.same, pack.other; print(pack.same.VALUE, pack.other.VALUE, pack.same.__cached__)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=sites[1], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["same", "mine", str(linked)]
 
 
 def test_types_that_transformers_has_are_listed():

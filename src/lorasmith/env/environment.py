@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ from lorasmith.core.errors import EnvironmentProblem
 from lorasmith.env.log import InstallLog
 from lorasmith.env.programs import Outcome, run_program
 from lorasmith.env.sources import Sources
+from lorasmith.runners.local import environment_inside
 
 Installer = Literal["uv", "pip"]
 CONSTRAINTS = Path(__file__).parent / "constraints.txt"
@@ -132,6 +134,24 @@ class Environment:
             return done if offline.code else offline
         return done
 
+    def adopt_bytecode(self, neighbours: Iterable[Path]) -> None:
+        """Link what other environments have compiled of the very same files: less to compile, less disk.
+
+        The same file is one inode, which uv's hard links share; Python looks at its time and size again all the same.
+        """
+        own = _packages_of(self.folder)
+        for theirs in map(_packages_of, neighbours):
+            if own is None or theirs is None:
+                continue
+            for parent in theirs.rglob("__pycache__"):
+                mine = own / parent.parent.relative_to(theirs)
+                for compiled in parent.glob("*.pyc"):
+                    source = f"{compiled.name.partition('.')[0]}.py"
+                    with contextlib.suppress(OSError):  # not installed here, compiled already, another disk
+                        if (mine / source).stat().st_ino == (parent.parent / source).stat().st_ino:
+                            (mine / "__pycache__").mkdir(exist_ok=True)
+                            (mine / "__pycache__" / compiled.name).hardlink_to(compiled)
+
     def uninstall(self, package: str) -> None:
         tool = [self._uv, "pip", "uninstall", "--python", str(self.python)] if self._uv else []
         self._run([*(tool or [str(self.python), "-m", "pip", "uninstall", "--yes"]), package])
@@ -143,7 +163,7 @@ class Environment:
 
     def probe(self, packages: Iterable[str]) -> Probe:
         """Import each of `packages` in a process of the environment. Raises EnvironmentProblem where its Python does not run."""
-        done = self._run([str(self.python), "-W", "ignore", "-c", _PROBE, json.dumps(list(packages))], capture=True)
+        done = self._run([str(self.python), "-W", "ignore", "-c", _PROBE, json.dumps(list(packages))])
         try:
             told = json.loads(done.tail.splitlines()[-1])
         except (IndexError, ValueError):
@@ -152,12 +172,18 @@ class Environment:
             ) from None
         return Probe(told["broken"], told["versions"])
 
-    def _run(self, command: list[str], *, capture: bool = False) -> Outcome:
-        env = os.environ | {"UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR", str(self._store)), "PYTHONNOUSERSITE": "1"}
-        env |= {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "HF_HUB_OFFLINE": "1"} if capture else {"UV_NO_PROGRESS": "1"}
-        for name in ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "CONDA_PREFIX"):
+    def _run(self, command: list[str]) -> Outcome:
+        env = environment_inside()
+        for name in ("VIRTUAL_ENV", "CONDA_PREFIX"):
             env.pop(name, None)
+        env |= {"UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR", str(self._store)), "PYTHONNOUSERSITE": "1"}
+        env |= {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "HF_HUB_OFFLINE": "1", "UV_NO_PROGRESS": "1"}
         return run_program(command, self._log, env=env)
+
+
+def _packages_of(environment: Path) -> Path | None:
+    """Where the packages of an environment lie."""
+    return next(iter(sorted((environment / "lib").glob("python3*/site-packages"))), None)
 
 
 def link_lorasmith(environment: Path) -> None:
@@ -165,15 +191,15 @@ def link_lorasmith(environment: Path) -> None:
 
     Raises EnvironmentProblem where the environment has no place for packages.
     """
-    places = sorted((environment / "lib").glob("python3*/site-packages"))
-    if not places:
+    place = _packages_of(environment)
+    if place is None:
         raise EnvironmentProblem(f"'{environment}' holds no Python packages", fix="Install the model again.")
     facts = Path(str(metadata.distribution("lorasmith").locate_file("")))
     linked = {_OWN_PACKAGE.name: _OWN_PACKAGE} | {found.name: found for found in facts.glob("lorasmith-*.dist-info")}
-    for link in (*places[0].glob("lorasmith"), *places[0].glob("lorasmith-*.dist-info")):
+    for link in (*place.glob("lorasmith"), *place.glob("lorasmith-*.dist-info")):
         if linked.get(link.name, Path()).resolve() == link.resolve():
             del linked[link.name]
         else:
             link.unlink()
     for name, target in linked.items():
-        (places[0] / name).symlink_to(target.resolve(), target_is_directory=True)
+        (place / name).symlink_to(target.resolve(), target_is_directory=True)

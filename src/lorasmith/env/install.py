@@ -174,6 +174,7 @@ def _environment(job: _Job) -> tuple[Environment, Probe]:
     if not environment.python.exists():
         environment.create()
     _install_packages(job, environment, packages)
+    environment.adopt_bytecode(sorted(job.known.models_dir.glob(f"*/{layout.ENVIRONMENT}")))
     probe = environment.probe([*packages.ordinary, *packages.special, *packages.optional])
     _drop_broken(job, environment, packages, probe)
     size = amount(layout.own_bytes(environment.folder))
