@@ -20,7 +20,7 @@ demo: setup
 	$(BIN)/lorasmith demo
 
 test: setup
-	$(BIN)/python -m pytest -m 'not e2e'
+	$(BIN)/python -m pytest -m 'not e2e' -n auto --dist worksteal
 
 check: setup
 	$(BIN)/ruff format --check .

@@ -16,8 +16,8 @@ from lorasmith.testing.hub import HubServer
 pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).parents[2]
 CALLS = {
-    "llama": "wrote 5 tokens", "donut": "wrote", "llava": "wrote", "stable_diffusion": "image", "whisper": "second",
-    "sentence_bert": "embedding",
+    "llama": "wrote 5 tokens", "donut": "wrote", "llava": "wrote", "stable_diffusion": "in 2 steps", "whisper": "second",
+    "sentence_transformers": "made a vector",
 }  # fmt: skip
 
 
