@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import random
 import shutil
 import signal
@@ -217,6 +218,25 @@ def test_a_wrong_hash_leaves_nothing(lorasmith, hub, home):
     assert "is not the Hub's" in told
     assert "The log: " in told
     assert installed_folders(home / "models") == []
+    assert shown_in(home / "models") == []
+
+
+def test_a_pickle_that_would_run_code_is_refused(lorasmith, hub, hub_root, home, tiny_llama, tmp_path):
+    """INS-5, SEC-2: announced, scanned, never opened."""
+
+    class Payload:
+        def __reduce__(self):
+            return os.system, (f"touch '{tmp_path / 'ran'}'",)
+
+    shutil.copytree(tiny_llama, hub_root / "acme" / "evil", ignore=shutil.ignore_patterns("*.safetensors*"))
+    (hub_root / "acme" / "evil" / "pytorch_model.bin").write_bytes(
+        pickle.dumps({"weights": Payload()}) + bytes(300_000)
+    )
+    done = lorasmith("install", "acme/evil", code=2)
+    assert "pickles" in done.stdout
+    assert "it would run code" in done.stderr
+    assert "system" in done.stderr
+    assert not (tmp_path / "ran").exists()
     assert shown_in(home / "models") == []
 
 

@@ -56,9 +56,7 @@ def _sizes(verdicts: list[Verdict]) -> str:
 
 def require_disk(known: Settings, report: CheckReport, folder: Path) -> None:
     """Raises DoesNotFitProblem that says how much is missing on the disk of `models_dir`."""
-    has_neighbour = any(known.models_dir.glob(f"*/{layout.ENVIRONMENT}/pyvenv.cfg"))
-    needed = report.disk.files + (_BESIDE_OTHERS if has_neighbour else report.disk.environment)
-    free = shutil.disk_usage(paths.existing(folder)).free
+    needed, free = _disk(known, report, folder)
     reserve = round(known.min_disk_space_gb * 10**9)
     if free < needed + reserve:
         raise DoesNotFitProblem(
@@ -66,3 +64,21 @@ def require_disk(known: Settings, report: CheckReport, folder: Path) -> None:
             why=f"It takes {amount(needed)}, {amount(free)} are free, {amount(reserve)} are to stay free (min_disk_space_gb).",
             fix="Free some, or set models_dir to a folder on another disk.",
         )  # fmt: skip
+
+
+def _disk(known: Settings, report: CheckReport, folder: Path) -> tuple[int, int]:
+    """Bytes that the installation takes, and those that are free where it will lie."""
+    has_neighbour = any(known.models_dir.glob(f"*/{layout.ENVIRONMENT}/pyvenv.cfg"))
+    needed = report.disk.files + (_BESIDE_OTHERS if has_neighbour else report.disk.environment)
+    return needed, shutil.disk_usage(paths.existing(folder)).free
+
+
+def limits_close(known: Settings, report: CheckReport, folder: Path) -> list[str]:
+    """What will be scarce, though it fits: memory while it answers, disk afterwards."""
+    answering = [one for one in report.verdicts if one.kind == "inference" and one.can_run]
+    close = answering[0] if answering and answering[0].notes else None
+    warnings = [f"{close.notes}: {close.dtype} takes {amount(close.memory)} of memory."] if close else []
+    needed, free = _disk(known, report, folder)
+    if free - needed < known.warn_disk_space_gb * 10**9:
+        warnings.append(f"{amount(free - needed)} of disk will be free afterwards.")
+    return warnings

@@ -18,7 +18,7 @@ from lorasmith.core.events import Listener, Progress, Step, Warn
 from lorasmith.core.progress import amount, duration
 from lorasmith.core.specs import make_spec
 from lorasmith.env import folder as layout
-from lorasmith.env.before import refuse_unfit, require_disk
+from lorasmith.env.before import limits_close, refuse_unfit, require_disk
 from lorasmith.env.environment import Environment, Probe
 from lorasmith.env.loadtest import load_test
 from lorasmith.env.log import InstallLog
@@ -29,7 +29,9 @@ from lorasmith.env.spec import InstallSpec
 from lorasmith.hub.download import download
 from lorasmith.hub.installed import FILES_FOLDER, INFO_FILE, is_complete, place_for
 from lorasmith.hub.locate import cached_snapshot, hub_id_of
+from lorasmith.hub.pickles import require_harmless
 from lorasmith.hub.repository import LocalRepository, Repository, open_repository
+from lorasmith.hub.weights import is_pickle
 from lorasmith.plan.check import check
 from lorasmith.plan.report import CheckReport, Question
 
@@ -93,7 +95,7 @@ def install(
         if layout.partial_of(folder).exists() and not (layout.partial_of(folder) / _WAITING).exists():
             on_event(Step(title="", note="Previous installation incomplete. Starting fresh…"))
         require_disk(known, report, folder)
-        for warning in report.warnings:
+        for warning in [*report.warnings, *limits_close(known, report, folder)]:
             on_event(Warn(message=warning))
         token = known.huggingface_token.get_secret_value() if known.huggingface_token else ""
         with (
@@ -235,6 +237,8 @@ def _fetch(job: _Job) -> None:
     except BaseException:
         job.stop.set()
         raise
+    for name in filter(is_pickle, job.report.files):
+        require_harmless(job.partial / FILES_FOLDER / name, name)
     resumed = f", {amount(got.bytes_resumed)} were here already" if got.bytes_resumed else ""
     job.step("files", f"{got.files} files, {amount(got.bytes_total)} in {duration(got.seconds)}{resumed}")
 

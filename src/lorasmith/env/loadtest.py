@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from lorasmith.core import paths
+from lorasmith.core import paths, settings
 from lorasmith.core.events import Listener, Result, Warn
 from lorasmith.env.folder import LOGS
 from lorasmith.env.log import InstallLog
-from lorasmith.env.records import read_model_config
+from lorasmith.env.records import ModelConfig, read_model_config
 from lorasmith.env.spec import LoadTestSpec
 from lorasmith.hub.installed import FILES_FOLDER
 from lorasmith.plan.report import CheckReport
@@ -17,6 +17,13 @@ from lorasmith.runners.local import Worker
 
 _LEAST_SECONDS = 180
 _BYTES_A_SECOND = 50 * 10**6  # what a slow disk reads
+
+
+def _device(report: CheckReport, config: ModelConfig) -> Literal["cpu", "cuda"]:
+    """Where the model would run: as its own settings say, else the user's, else what the machine has."""
+    wanted = config.device if config.device != "auto" else settings.load().default_device
+    has_cuda = report.hardware.device == "cuda"
+    return "cuda" if has_cuda and wanted in {"auto", "cuda"} else "cpu"
 
 
 def load_test(folder: Path, report: CheckReport, python: Path, log: InstallLog, *, tell: Listener) -> dict[str, Any]:
@@ -27,7 +34,7 @@ def load_test(folder: Path, report: CheckReport, python: Path, log: InstallLog, 
     config, logs = read_model_config(folder), folder / LOGS
     spec = LoadTestSpec(
         model_folder=folder / FILES_FOLDER, family=report.model_family, dtype=config.dtype,
-        device="cuda" if report.hardware.device == "cuda" else "cpu", quantization=config.quantization,
+        device=_device(report, config), quantization=config.quantization,
         trust_remote_code=config.trust_remote_code, events_path=logs / "load_test.jsonl",
     )  # fmt: skip
     spec_path, log_path = logs / "load_test.json", logs / "load_test.log"
