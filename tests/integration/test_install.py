@@ -17,10 +17,15 @@ from pathlib import Path
 import pytest
 
 from lorasmith.core import settings
-from lorasmith.core.errors import EnvironmentProblem, UsageProblem
+from lorasmith.core.errors import DoesNotFitProblem, EnvironmentProblem, UsageProblem
+from lorasmith.env.before import limits_close, refuse_unfit
 from lorasmith.env.folder import mend, partial_of, take_place, troubles
 from lorasmith.env.records import read_model_config, read_model_info
+from lorasmith.env.spec import InstallSpec
 from lorasmith.hub.installed import installed_folders, place_for
+from lorasmith.plan.check import check
+from lorasmith.plan.report import Question
+from lorasmith.testing import shapes
 from lorasmith.testing.hub import HubServer, Rules
 
 FILES = {
@@ -174,6 +179,74 @@ def test_without_a_network_the_cache_is_enough(lorasmith, hub, home, monkeypatch
     assert read_model_info(home / "models" / "acme_tiny").model_id == "acme/tiny"
 
 
+def test_a_model_with_code_of_its_own_is_refused_until_it_is_trusted(lorasmith, home, tiny_llama, tmp_path):
+    """INS-3, SEC-2: before anything is made; a type that transformers has itself needs no such word."""
+    folder = tmp_path / "own"
+    shutil.copytree(tiny_llama, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "modeling_own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    own = {
+        "architectures": ["OwnForCausalLM"],
+        "model_type": "own",
+        "auto_map": {"AutoModelForCausalLM": "modeling_own.OwnForCausalLM"},
+    }
+    (folder / "config.json").write_text(json.dumps(config | own))
+    told = lorasmith("install", folder, code=2).stderr
+    assert "modeling_own.py" in told
+    assert "--trust-remote-code" in told
+    assert not (tmp_path / "ran").exists()
+    assert not (home / "models").exists()
+
+
+def test_an_adapter_is_no_model(lorasmith, hub, hub_root):
+    """INS-3"""
+    folder = hub_root / "acme" / "adapter"
+    folder.mkdir(exist_ok=True)
+    (folder / "adapter_config.json").write_text(
+        json.dumps({"base_model_name_or_path": "acme/tiny", "peft_type": "LORA", "r": 8})
+    )
+    (folder / "adapter_model.safetensors").write_bytes((8).to_bytes(8, "little") + b"{}      ")
+    told = lorasmith("install", "acme/adapter", code=2).stderr
+    assert "is an adapter, not a model" in told
+    assert "lorasmith install acme/tiny" in told
+
+
+@pytest.mark.parametrize(
+    ("hardware", "quantization", "told"),
+    [
+        ("ram=2", "none", "does not fit this machine"),
+        ("ram=10", "none", "only with quantized weights"),
+        ("ram=10", "4bit", ""),
+        ("ram=64", "none", ""),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_its_check(hardware, quantization, told, tmp_path):
+    """INS-3: by the verdicts of the check, exit code 4."""
+    shapes.build("llama-3.1-8b", tmp_path / "big", shards=4)
+    report = check(str(tmp_path / "big"), Question(hardware=hardware))
+    spec = InstallSpec(model="acme/big", quantization=quantization)
+    if not told:
+        refuse_unfit(spec, report)
+        return
+    with pytest.raises(DoesNotFitProblem, match=told) as refused:
+        refuse_unfit(spec, report)
+    assert refused.value.fix
+    assert "lorasmith check acme/big" in refused.value.fix or "--quantization" in refused.value.fix
+
+
+def test_scarce_memory_and_disk_are_said_before(tmp_path):
+    """INS-3"""
+    shapes.build("llama-3.1-8b", tmp_path / "big", shards=4)
+    report = check(str(tmp_path / "big"), Question(hardware="ram=42"))
+    known = settings.load({"warn_disk_space_gb": 10**6})
+    sentences = limits_close(known, report, tmp_path / "models" / "big")
+    assert any("of disk will be free afterwards" in sentence for sentence in sentences)
+    roomy = limits_close(
+        settings.load({"warn_disk_space_gb": 0}), check(str(tmp_path / "big"), Question(hardware="ram=200")), tmp_path
+    )
+    assert roomy == []
+
+
 def test_what_the_settings_of_a_model_say_is_checked(tmp_path):
     """INS-2, INS-12"""
     (tmp_path / "config.yaml").write_text("dtipe: float32\n")
@@ -293,7 +366,6 @@ def test_a_full_disk_is_told_and_nothing_is_left(lorasmith, hub, tmp_path, monke
 def test_a_package_that_does_not_exist_is_told(home, tiny_llama, monkeypatch):
     """INS-6: ordinary packages stop the installation, special ones say how and wait, optional ones are left out."""
     from lorasmith import flow
-    from lorasmith.env.spec import InstallSpec
     from lorasmith.families import _packages as table
 
     spec, events = InstallSpec(model=str(tiny_llama), no_test=True), []
