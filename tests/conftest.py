@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,26 @@ def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     code = f"from pathlib import Path; from lorasmith.testing import tiny; tiny.build('llama', Path({str(folder)!r}))"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
     return folder
+
+
+@pytest.fixture(scope="session")
+def every_tiny_model(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The folder of a small real model of every architecture, by name. Nobody writes into them."""
+    from lorasmith.testing import tiny
+
+    folder = tmp_path_factory.mktemp("tiny")
+    return {name: tiny.build(name, folder / name) for name in tiny.NAMES}
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """A second thread costs more than it helps at these sizes."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

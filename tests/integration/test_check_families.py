@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from math import prod
 from pathlib import Path
@@ -19,7 +19,10 @@ from lorasmith.plan.report import CheckReport
 from lorasmith.testing import tiny
 
 # What libraries do to arrays of torch with this version of numpy.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+    pytest.mark.usefixtures("one_thread"),
+]
 FAMILY = {name: family for family in tiny.FAMILIES for name in tiny.names_of(family)}
 # Architecture type and task by family; then those of single models that differ.
 MOST = {
@@ -79,23 +82,6 @@ SAID_OF_A_MODEL = {
 MISLEADING = "bert-whisper-stable-diffusion-llava-gguf"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """A second thread costs more than it helps at these sizes."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("tiny")
-    return {name: tiny.build(name, folder / name) for name in tiny.NAMES}
-
-
 def stored(folder: Path) -> int:
     """Elements of all tensors in all safetensors files, by their headers."""
     count = 0
@@ -119,19 +105,19 @@ def expected(name: str) -> tuple[str, str, str, str]:
 
 
 @pytest.fixture(scope="module")
-def reports(built) -> Callable[[str], CheckReport]:
+def reports(every_tiny_model) -> Callable[[str], CheckReport]:
     """The report on a model by its name, asked for once."""
-    return cache(lambda name: check(str(built[name])))
+    return cache(lambda name: check(str(every_tiny_model[name])))
 
 
 @pytest.mark.parametrize("name", tiny.NAMES)
-def test_a_check_says_what_a_model_is(built, reports, name):
+def test_a_check_says_what_a_model_is(every_tiny_model, reports, name):
     """CHK-3, CHK-4, CHK-7: its family, type and task by structure, its packages, and every parameter counted once."""
     report = reports(name)
     said = (report.model_family, report.architecture_type, report.task, report.primary_library)
     assert said == expected(name)
-    assert report.parameters["total"] == stored(built[name])
-    assert report.memory["inference"]["float32"]["weights"] == 4 * stored(built[name])
+    assert report.parameters["total"] == stored(every_tiny_model[name])
+    assert report.memory["inference"]["float32"]["weights"] == 4 * stored(every_tiny_model[name])
     assert not report.estimated
     packages = {requirement.package for requirement in report.requirements.base}
     assert {"torch", "safetensors", report.primary_library} <= packages
@@ -151,9 +137,13 @@ def test_packages_that_this_very_model_does_without_are_not_told(reports, name, 
 
 
 @pytest.mark.parametrize("name", tiny.NAMES)
-def test_an_installation_fetches_every_file_of_a_model(built, reports, name):
+def test_an_installation_fetches_every_file_of_a_model(every_tiny_model, reports, name):
     """CHK-6: transformers, diffusers and sentence-transformers save nothing that loading does without."""
-    saved = {path.relative_to(built[name]).as_posix() for path in built[name].rglob("*") if path.is_file()}
+    saved = {
+        path.relative_to(every_tiny_model[name]).as_posix()
+        for path in every_tiny_model[name].rglob("*")
+        if path.is_file()
+    }
     assert set(reports(name).files) == saved
 
 
@@ -173,30 +163,30 @@ def test_the_longest_text_is_that_of_the_configuration(reports, name, positions)
 
 
 @pytest.mark.parametrize("family", tiny.FAMILIES)
-def test_the_command_says_the_same(built, lorasmith, family):
+def test_the_command_says_the_same(every_tiny_model, lorasmith, family):
     """CHK-3, CHK-4, CHK-7: as a user meets it."""
     name = tiny.names_of(family)[0]
-    report = json.loads(lorasmith("check", built[name], "--json").stdout)
+    report = json.loads(lorasmith("check", every_tiny_model[name], "--json").stdout)
     said = (report["model_family"], report["architecture_type"], report["task"], report["primary_library"])
     assert said == expected(name)
-    assert report["parameters"]["total"] == stored(built[name])
+    assert report["parameters"]["total"] == stored(every_tiny_model[name])
     assert report["requirements"]["base"]
 
 
 @pytest.mark.parametrize("name", tiny.NAMES)
-def test_the_name_of_a_folder_says_nothing(built, reports, name, tmp_path):
+def test_the_name_of_a_folder_says_nothing(every_tiny_model, reports, name, tmp_path):
     """CHK-3, CHK-4, CHK-7: by structure, never by name."""
-    renamed = shutil.copytree(built[name], tmp_path / MISLEADING)
+    renamed = shutil.copytree(every_tiny_model[name], tmp_path / MISLEADING)
     assert said_of_a_model(check(str(renamed))) == said_of_a_model(reports(name))
 
 
 @pytest.mark.parametrize("name", [name for name in tiny.NAMES if FAMILY[name] != "diffusion"])
-def test_a_model_loads_by_its_class_and_runs(built, name):
+def test_a_model_loads_by_its_class_and_runs(every_tiny_model, name):
     """TST-3: the class that its configuration names, its tokenizer or processor, one forward pass of finite numbers."""
     import torch
     import transformers
 
-    folder = built[name]
+    folder = every_tiny_model[name]
     (kind,) = json.loads((folder / "config.json").read_text())["architectures"]
     model = getattr(transformers, kind).from_pretrained(folder, local_files_only=True).eval()
     tensors = {tensor.data_ptr(): tensor.numel() for tensor in model.state_dict().values()}
@@ -208,12 +198,12 @@ def test_a_model_loads_by_its_class_and_runs(built, name):
 
 
 @pytest.mark.parametrize("name", tiny.names_of("diffusion"))
-def test_a_pipeline_loads_and_makes_an_image(built, name):
+def test_a_pipeline_loads_and_makes_an_image(every_tiny_model, name):
     """TST-3"""
     import diffusers
     import numpy as np
 
-    folder = built[name]
+    folder = every_tiny_model[name]
     pipeline = diffusers.DiffusionPipeline.from_pretrained(folder, local_files_only=True)
     assert type(pipeline).__name__ == json.loads((folder / "model_index.json").read_text())["_class_name"]
     pipeline.set_progress_bar_config(disable=True)

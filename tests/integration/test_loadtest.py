@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,10 @@ from lorasmith.runners.local import Worker, run
 from lorasmith.testing import tiny
 
 # What libraries do to arrays of torch with this version of numpy.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+    pytest.mark.usefixtures("one_thread"),
+]
 
 WRITES = r"wrote 5 tokens"
 LABELS = r"labelled a {} '\w+(-\w+)?'"
@@ -54,27 +56,10 @@ FAMILY = {name: family for family in tiny.FAMILIES for name in tiny.names_of(fam
 NEEDS = {"speecht5": "sentencepiece"}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """A second thread costs more than it helps at these sizes."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("tiny")
-    return {name: tiny.build(name, folder / name) for name in tiny.NAMES}
-
-
 @pytest.fixture
-def copied(built, tmp_path):
+def copied(every_tiny_model, tmp_path):
     """A copy of a tiny model, to be spoilt."""
-    return lambda name: shutil.copytree(built[name], tmp_path / name)
+    return lambda name: shutil.copytree(every_tiny_model[name], tmp_path / name)
 
 
 def change(path: Path, **fields: Any) -> None:
@@ -108,17 +93,17 @@ def worked(folder: Path, family: str, tmp_path: Path, **how: Any) -> dict[str, A
 
 
 @pytest.mark.parametrize("name", tiny.NAMES)
-def test_every_model_makes_its_first_call(built, name, tmp_path):
+def test_every_model_makes_its_first_call(every_tiny_model, name, tmp_path):
     """INS-8: of the family that a check finds, with its own tokenizer or processor; no weight is made up."""
-    family = recognise(LocalRepository(ModelPlace(built[name], name))).facts.family
+    family = recognise(LocalRepository(ModelPlace(every_tiny_model[name], name))).facts.family
     if name in NEEDS and importlib.util.find_spec(NEEDS[name]) is None:
         with pytest.raises(
             EnvironmentProblem, match=f"cannot be loaded: a package is missing: {NEEDS[name]}\n"
         ) as told:
-            called(built[name], family, tmp_path)
+            called(every_tiny_model[name], family, tmp_path)
         assert told.value.fix == f"pip install {NEEDS[name]}"
         return
-    value = called(built[name], family, tmp_path)
+    value = called(every_tiny_model[name], family, tmp_path)
     wanted = SAYS.get(name) or SAYS[FAMILY[name]]
     assert re.fullmatch(rf"{wanted} in \d+\.\d s", value["call"])
     assert value["dtype"] == "float32"
@@ -129,18 +114,18 @@ def test_every_model_makes_its_first_call(built, name, tmp_path):
     ("name", "kind"),
     [("llama", "LlamaForCausalLM"), ("donut", "VisionEncoderDecoderModel"), ("flux", "FluxPipeline")],
 )
-def test_the_worker_tells_what_it_saw(built, tmp_path, name, kind):
+def test_the_worker_tells_what_it_saw(every_tiny_model, tmp_path, name, kind):
     """INS-8: by a child process."""
-    value = worked(built[name], FAMILY[name], tmp_path)
+    value = worked(every_tiny_model[name], FAMILY[name], tmp_path)
     assert re.fullmatch(rf"{SAYS[FAMILY[name]]} in \d+\.\d s", value["call"])
     assert value["class"] == kind
     assert value["load_seconds"] > 0 < value["call_seconds"]
     assert 50e6 < value["peak_memory_bytes"] < 3e9
 
 
-def test_a_number_format_is_taken(built, tmp_path):
+def test_a_number_format_is_taken(every_tiny_model, tmp_path):
     """INS-8"""
-    assert called(built["llava"], "multimodal", tmp_path, dtype="bfloat16")["dtype"] == "bfloat16"
+    assert called(every_tiny_model["llava"], "multimodal", tmp_path, dtype="bfloat16")["dtype"] == "bfloat16"
 
 
 def failed(folder: Path, family: str, tmp_path: Path, **how: Any) -> LorasmithError:
@@ -333,7 +318,7 @@ def test_weights_of_another_model_are_told(copied, tmp_path):
         called(folder, "language", tmp_path)
 
 
-def test_a_model_that_does_not_fit_is_told(built, tmp_path, monkeypatch):
+def test_a_model_that_does_not_fit_is_told(every_tiny_model, tmp_path, monkeypatch):
     """INS-8"""
     from lorasmith.families import FAMILIES
 
@@ -344,15 +329,15 @@ def test_a_model_that_does_not_fit_is_told(built, tmp_path, monkeypatch):
 
     monkeypatch.setattr(FAMILIES.get("language"), "load", load)
     with pytest.raises(DoesNotFitProblem, match="does not fit into memory"):
-        called(built["llama"], "language", tmp_path)
+        called(every_tiny_model["llama"], "language", tmp_path)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("bitsandbytes") is not None, reason="it is installed")
 @pytest.mark.parametrize("quantization", ["8bit", "4bit"])
-def test_quantization_without_its_package_is_told(built, tmp_path, quantization):
+def test_quantization_without_its_package_is_told(every_tiny_model, tmp_path, quantization):
     """INS-8"""
     with pytest.raises(EnvironmentProblem, match="a package is missing: bitsandbytes"):
-        called(built["llama"], "language", tmp_path, quantization=quantization)
+        called(every_tiny_model["llama"], "language", tmp_path, quantization=quantization)
 
 
 def test_how_a_model_is_quantized_while_it_is_loaded(monkeypatch):
@@ -379,7 +364,7 @@ def test_how_a_model_is_quantized_while_it_is_loaded(monkeypatch):
      (ImportError("You need to install sacremoses to use XLMTokenizer. See https://pypi.org"), "sacremoses"),
      (ImportError("Using a `device_map` requires Accelerate: `pip install 'accelerat>=0.26.0'`"), "accelerat")],
 )  # fmt: skip
-def test_the_package_that_is_missing_is_named(built, tmp_path, monkeypatch, error, package):
+def test_the_package_that_is_missing_is_named(every_tiny_model, tmp_path, monkeypatch, error, package):
     """INS-8: as libraries say it."""
     from lorasmith.families import FAMILIES
 
@@ -388,7 +373,7 @@ def test_the_package_that_is_missing_is_named(built, tmp_path, monkeypatch, erro
 
     monkeypatch.setattr(FAMILIES.get("language"), "processor", processor)
     with pytest.raises(EnvironmentProblem, match=f"a package is missing: {package}\n"):
-        called(built["llama"], "language", tmp_path)
+        called(every_tiny_model["llama"], "language", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -427,8 +412,8 @@ def test_modules_that_only_their_package_knows_ask_for_it(copied, tmp_path):
         called(folder, "embedding", tmp_path)
 
 
-def test_a_component_alone_is_loaded_and_not_called(built, tmp_path):
+def test_a_component_alone_is_loaded_and_not_called(every_tiny_model, tmp_path):
     """INS-8"""
-    value = called(built["stable_diffusion"] / "unet", "diffusion", tmp_path)
+    value = called(every_tiny_model["stable_diffusion"] / "unet", "diffusion", tmp_path)
     assert (value["class"], value["call"][:13]) == ("UNet2DConditionModel", "was loaded in")
     assert "not known" in warnings_in(tmp_path)[0]

@@ -90,12 +90,22 @@ def main() -> None:
         sys.exit(2)
     except (KeyboardInterrupt, click.Abort):
         click.echo("Interrupted.", err=True)
-        sys.exit(130)
+        _leave(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except Exception as error:  # noqa: BLE001  whatever it is, the user gets a message and an exit code
-        sys.exit(_tell(error))
+        code = _tell(error)
+        if code == 130:
+            _leave(code)
+        sys.exit(code)
+
+
+def _leave(code: int) -> None:
+    """End at once: where Ctrl+C came in the middle of an `eval`, which libraries use at import, Python would end by the signal."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _tell(error: Exception) -> int:

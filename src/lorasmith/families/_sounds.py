@@ -49,7 +49,7 @@ def speak(model: Any, processor: Any) -> str:
     read = processor(text=[TEXT], return_tensors="pt")
     inputs = {name: value.to(model.device) for name, value in read.items() if isinstance(value, torch.Tensor)}
     if hasattr(model, "semantic"):  # Bark: three models, one after the other
-        made = model.generate(**inputs, semantic_max_new_tokens=TOKENS)
+        made = model.generate(**inputs, semantic_max_new_tokens=4 * TOKENS)  # of fewer its codec can make no sound
     elif "speaker_embeddings" in takes(model):
         speaker = torch.zeros((1, model.config.speaker_embedding_dim), device=model.device, dtype=model.dtype)
         made = model.generate(inputs["input_ids"], speaker_embeddings=speaker, maxlenratio=1.0)
