@@ -102,7 +102,7 @@ def main() -> None:
 
 
 def _leave(code: int) -> None:
-    """End at once: where Ctrl+C came in the middle of an `eval`, which libraries use at import, Python would end by the signal."""
+    """End at once: where Ctrl+C came in the middle of an `eval`, as libraries use at import, Python would end by the signal."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
