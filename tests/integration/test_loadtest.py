@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from lorasmith.core import events
-from lorasmith.core.errors import DoesNotFitProblem, EnvironmentProblem, LorasmithError, UsageProblem
+from lorasmith.core.errors import DoesNotFitProblem, EnvironmentProblem, LorasmithError, UsageProblem, WorkerCrash
 from lorasmith.env.spec import LoadTestSpec
 from lorasmith.hub.locate import ModelPlace
 from lorasmith.hub.recognise import recognise
@@ -417,3 +417,13 @@ def test_a_component_alone_is_loaded_and_not_called(every_tiny_model, tmp_path):
     value = called(every_tiny_model["stable_diffusion"] / "unet", "diffusion", tmp_path)
     assert (value["class"], value["call"][:13]) == ("UNet2DConditionModel", "was loaded in")
     assert "not known" in warnings_in(tmp_path)[0]
+
+
+def test_a_load_that_takes_too_long_is_ended(every_tiny_model, tmp_path):
+    """INS-8: with a time limit."""
+    spec = spec_for(every_tiny_model["llama"], "language", tmp_path)
+    (tmp_path / "spec.json").write_text(spec.model_dump_json())
+    worker = Worker("loadtest", tmp_path / "spec.json", spec.events_path, tmp_path / "log", limit_seconds=0.2)
+    with pytest.raises(WorkerCrash, match="took longer than"):
+        run(worker, lambda _: None)
+    assert worker.process.returncode == -9
