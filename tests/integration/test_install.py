@@ -171,10 +171,13 @@ def test_a_folder_is_installed_and_removed_without_a_network(lorasmith, home, ti
 
 
 def test_without_a_network_the_cache_is_enough(lorasmith, hub, home, monkeypatch):
-    """INS-13"""
+    """INS-13: of files and of packages."""
     code = "import sys; from lorasmith.core import settings; from lorasmith.hub.locate import locate; locate('acme/tiny', settings.load())"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    lorasmith("install", "demo", "--no-test")  # brings the packages into the store
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
     lorasmith("install", "acme/tiny", "--no-test")
     assert read_model_info(home / "models" / "acme_tiny").model_id == "acme/tiny"
 
