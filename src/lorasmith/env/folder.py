@@ -8,7 +8,6 @@ import shutil
 import sys
 from collections.abc import Generator
 from datetime import UTC, datetime
-from importlib import resources
 from pathlib import Path
 
 from lorasmith.core import paths
@@ -42,9 +41,7 @@ def write_scripts(folder: Path) -> None:
     """The thin scripts that find their own folder and call lorasmith."""
     for name in _SCRIPTS:
         target = folder / name
-        target.write_text(
-            resources.files("lorasmith.env").joinpath("copied", name).read_text(encoding="utf-8"), encoding="utf-8"
-        )
+        shutil.copyfile(Path(__file__).parent / "copied" / name, target)
         target.chmod(0o755 if target.suffix in _EXECUTABLE else 0o644)
 
 

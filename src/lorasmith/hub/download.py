@@ -7,28 +7,25 @@ its own, so that what has come once is not asked for again.
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import hashlib
 import os
 import queue
 import re
-import shutil
 import socket
-import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Generator, Mapping
-from io import FileIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lorasmith.core.errors import DoesNotFitProblem, EnvironmentProblem, InterruptedRun, NotFoundProblem, UsageProblem
+from lorasmith.core.errors import EnvironmentProblem, InterruptedRun, NotFoundProblem, UsageProblem
 from lorasmith.core.events import Listener, Progress
 from lorasmith.core.paths import existing, make_folder, require_writable
 from lorasmith.core.progress import amount
-from lorasmith.hub.problems import PATIENCE_SECONDS
+from lorasmith.hub import copying
+from lorasmith.hub.problems import PATIENCE_SECONDS, first_line
 from lorasmith.hub.repository import HubRepository, Repository
 from lorasmith.hub.safety import require_safe_names
 
@@ -39,9 +36,7 @@ LEAVE_SECONDS = 1.0  # for threads to end; one that only waits for a connection 
 TELL_SECONDS = 0.2
 RATE_SECONDS = 5.0
 WRITE_BYTES = 2**20
-COPY_BYTES = 2**25
 _HASH = re.compile(r"[0-9a-f]{64}|[0-9a-f]{40}")
-_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 class Downloaded(NamedTuple):
@@ -115,41 +110,6 @@ def _alone(folder: Path) -> Generator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-@contextlib.contextmanager
-def _disk_problems(path: Path) -> Generator[None]:
-    """What the disk of `path` refuses, as a problem that a user can act on."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _FULL:
-            raise DoesNotFitProblem(
-                f"The disk of '{path.parent}' is full", why=f"'{path.name}' could not be written to its end.",
-                fix="Free some space and run the same command again: it goes on with what it has.",
-            ) from error  # fmt: skip
-        raise EnvironmentProblem(
-            f"'{path}' cannot be read or written",
-            why=f"{error.strerror or error}.",
-            fix="Check the disk and its rights.",
-        ) from error
-
-
-def _require_room(needs: Mapping[Path, int]) -> None:
-    """Raises DoesNotFitProblem where the disk of a folder has fewer free bytes than all that comes onto it needs."""
-    disks: dict[int, tuple[Path, int]] = {}
-    for folder, size in needs.items():
-        place = existing(folder)
-        disk = place.stat().st_dev
-        disks[disk] = (place, disks.get(disk, (place, 0))[1] + size)
-    for place, size in disks.values():
-        free = shutil.disk_usage(place).free
-        if size > free:
-            raise DoesNotFitProblem(
-                f"The disk of '{place}' is too small: {amount(size - free)} more are needed",
-                why=f"{amount(size)} would be written, and {amount(free)} are free.",
-                fix="Free some space, or choose another disk.",
-            )
 
 
 class _Stopped(Exception):
@@ -250,19 +210,19 @@ class _Part:
         self.path, self.content = path, content
         self.done = 0
         self._hash = content.new_hash()
-        with _disk_problems(path):
+        with copying.disk_problems(path):
             self._file = path.open("a+b", buffering=0)
 
     def __enter__(self) -> _Part:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with _disk_problems(self.path):
+        with copying.disk_problems(self.path):
             self._file.close()
 
     def take_over(self, is_over: Callable[[], bool]) -> None:
         """Go on from what an earlier download left."""
-        with _disk_problems(self.path):
+        with copying.disk_problems(self.path):
             self._file.seek(0)
             while piece := self._file.read(WRITE_BYTES):
                 if is_over():
@@ -273,13 +233,13 @@ class _Part:
     def add(self, piece: bytes | bytearray) -> None:
         self._hash.update(piece)
         self.done += len(piece)
-        with _disk_problems(self.path), memoryview(piece) as rest:
+        with copying.disk_problems(self.path), memoryview(piece) as rest:
             written = 0
             while written < len(rest):
                 written += self._file.write(rest[written:])
 
     def restart(self) -> None:
-        with _disk_problems(self.path):
+        with copying.disk_problems(self.path):
             self._file.truncate(0)
         self.done, self._hash = 0, self.content.new_hash()
 
@@ -355,7 +315,7 @@ class _Transfer:
             copies += content.size * (len(content.names) - 1)
         if not self._is_one_disk():
             copies += sum(content.size for content in self.contents)
-        _require_room({self.keep: coming, self.target: copies})
+        copying.require_room({self.keep: coming, self.target: copies})
 
     def _fetch_all(self, workers: int) -> None:
         """All contents into `keep`, verified. Raises the first problem of any thread; none of them goes on after it."""
@@ -493,7 +453,11 @@ class _Transfer:
         if status and status != 429 and status < 500:
             raise error
         if failures > RETRIES:
-            cause = f"The Hub answered with {status}" if status else f"The connection was lost ({_first_line(error)})"
+            cause = (
+                f"The Hub answered with {status}"
+                if status
+                else f"The connection was lost ({first_line(error, otherwise=type(error).__name__)})"
+            )
             raise EnvironmentProblem(
                 f"'{part.content.names[0]}' of '{self.repository.id}' could not be fetched",
                 why=f"{cause}, also after {RETRIES} retries.",
@@ -513,9 +477,9 @@ class _Transfer:
             if self._is_one_disk():
                 moves[part] = places.pop()
             for place in places:
-                _copy(part, place, self._tick)
+                copying.copy(part, place, self._tick)
         for part, place in moves.items():
-            _move(part, place)
+            copying.move(part, place)
         for content in self.contents:
             self._part_of(content).unlink(missing_ok=True)
 
@@ -527,10 +491,6 @@ class _Transfer:
             raise _interrupted()
 
 
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:200]
-
-
 def _copy_all(
     repository: Repository, names: list[str], target: Path, *, link: bool, stop: threading.Event, meter: _Meter
 ) -> None:
@@ -539,7 +499,7 @@ def _copy_all(
         raise TypeError(f"a repository that is neither on the Hub nor a folder: {type(repository).__name__}")
     sources = {name: (folder / name).resolve() for name in names}
     is_linked = link and existing(target).stat().st_dev == folder.stat().st_dev
-    _require_room({target: 0 if is_linked else meter.total})
+    copying.require_room({target: 0 if is_linked else meter.total})
 
     def tick(count: int) -> None:
         if stop.is_set():
@@ -551,76 +511,8 @@ def _copy_all(
         meter.name = name
         tick(0)
         place = target / name
-        if not (link and _link(source, place)):
-            _copy(source, place, tick)
+        if not (link and copying.link(source, place)):
+            copying.copy(source, place, tick)
         else:
             meter.count(repository.files[name])
         meter.tell_file(name)
-
-
-def _link(source: Path, place: Path) -> bool:
-    """A second name for a file; False where the disk allows none."""
-    with _disk_problems(place):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        if place.exists() and not place.is_symlink() and place.samefile(source):
-            return True
-        place.unlink(missing_ok=True)
-    try:
-        place.hardlink_to(source)
-    except OSError:
-        return False
-    return True
-
-
-def _move(source: Path, place: Path) -> None:
-    with _disk_problems(place):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            source.replace(place)
-        except OSError as error:
-            if error.errno != errno.EXDEV:
-                raise
-            _copy(source, place, lambda _: None)  # one disk, mounted twice
-
-
-def _copy(source: Path, place: Path, tick: Callable[[int], None]) -> None:
-    """A file of its own with the bytes of `source`, whole or not at all. `tick` is told of every piece, and may raise."""
-    partial = place.with_name(f".copy-{threading.get_ident()}.{os.getpid()}.partial")
-    try:
-        with contextlib.ExitStack() as files:
-            with _disk_problems(place):
-                place.parent.mkdir(parents=True, exist_ok=True)
-                old = files.enter_context(source.open("rb", buffering=0))
-                new = files.enter_context(partial.open("wb", buffering=0))
-            _pour_over(old, new, place, tick)
-            with _disk_problems(place):
-                new.close()
-                partial.replace(place)
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-
-
-def _pour_over(old: FileIO, new: FileIO, place: Path, tick: Callable[[int], None]) -> None:
-    size = os.fstat(old.fileno()).st_size
-    done = 0
-    while done < size:
-        with _disk_problems(place):
-            count = _pour_piece(old, new, min(COPY_BYTES, size - done))
-            if not count:
-                raise OSError(errno.EIO, "The file became shorter while it was copied")
-        done += count
-        tick(count)
-
-
-def _pour_piece(old: FileIO, new: FileIO, most: int) -> int:
-    """Up to `most` bytes from one file to another, by the kernel where it can: some disks then share the blocks."""
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError):
-            if count := os.copy_file_range(old.fileno(), new.fileno(), most):
-                return count
-    piece = old.read(min(most, 8 * WRITE_BYTES))
-    written = 0
-    while written < len(piece):
-        written += new.write(piece[written:])
-    return len(piece)

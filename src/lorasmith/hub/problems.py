@@ -61,10 +61,10 @@ def hub_problems(model: str, *, token_given: bool) -> Generator[None]:
             fix="Check the name.",
         ) from error  # fmt: skip
     except errors.HFValidationError as error:
-        raise NotFoundProblem(f"'{model}' cannot be a name on the Hub", why=_first_line(error)) from error
+        raise NotFoundProblem(f"'{model}' cannot be a name on the Hub", why=first_line(error)) from error
     except errors.RemoteEntryNotFoundError as error:
         raise NotFoundProblem(
-            f"A file of '{model}' is listed, and the Hub has none of that name", why=_first_line(error)
+            f"A file of '{model}' is listed, and the Hub has none of that name", why=first_line(error)
         ) from error
     except (
         errors.HfHubHTTPError,
@@ -76,10 +76,11 @@ def hub_problems(model: str, *, token_given: bool) -> Generator[None]:
     ) as error:
         tried = f" after {TRIES} tries" if isinstance(error, (errors.HfHubHTTPError, httpx2.TransportError)) else ""
         raise EnvironmentProblem(
-            f"The Hub cannot be reached for '{model}'", why=f"{type(error).__name__}{tried}: {_first_line(error)}",
+            f"The Hub cannot be reached for '{model}'", why=f"{type(error).__name__}{tried}: {first_line(error)}",
             fix="Check the network and try again, or name a local folder.",
         ) from error  # fmt: skip
 
 
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), "no answer")[:200]
+def first_line(error: Exception, *, otherwise: str = "no answer") -> str:
+    """The first line of what an error says, or `otherwise` where it says nothing."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), otherwise)[:200]
