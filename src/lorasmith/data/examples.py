@@ -27,6 +27,12 @@ class Example:
     line: int
     messages: list[Message] = field(default_factory=list[Message])
     text: str = ""
+    rejected: list[Message] = field(default_factory=list[Message])
+    """For preferences: the turns that were turned down, in place of what follows the last turn before them in `messages`."""
+    is_good: bool | None = None
+    """For single judgements (KTO): whether the answer was liked."""
+    tools: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    """Functions that the conversation may call, as JSON schemas."""
 
     @property
     def is_text(self) -> bool:

@@ -12,7 +12,7 @@ from lorasmith.core.facts import DataFacts, ModelFacts
 from lorasmith.core.progress import amount, count
 from lorasmith.plan.hardware import HardwareFacts
 from lorasmith.plan.learned import NO_CORRECTION, Correction
-from lorasmith.plan.memory import Training, TrainingNeed, training_bytes
+from lorasmith.plan.memory import Method, Training, TrainingNeed, training_bytes
 
 EFFECTIVE_BATCH = 16
 MIN_STEPS = 100
@@ -30,7 +30,12 @@ class TrainPlan(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    method: Method = "lora"
+    variant: str = "lora"
+    """One of `lorasmith.profiles.VARIANTS`."""
     target_modules: str | list[str]
+    modules_to_save: list[str] = []
+    """Modules that are trained in full beside the adapters."""
     rank: int
     alpha: float
     use_rslora: bool
