@@ -91,7 +91,7 @@ def test_memory_given_back_changes_no_weight(tiny_llama, sums, tmp_path, monkeyp
         monkeypatch.setattr(
             launch,
             "choose",
-            lambda *given, plain=plain, tight=tight: plain(*given).model_copy(update={"tight_memory": tight}),
+            lambda *given, plain=plain, tight=tight, **more: plain(*given, **more).model_copy(update={"tight_memory": tight}),
         )
         folders.append(lorasmith.train(str(tiny_llama), sums, output=str(tmp_path / f"{tight}"), max_steps=3).folder)
         monkeypatch.setattr(launch, "choose", plain)
@@ -288,7 +288,7 @@ def test_texts_are_learnt_whole(tiny_llama, tmp_path):
     run = lorasmith.train(str(tiny_llama), text, output=str(tmp_path / "out"), max_steps=12)
     assert json.loads((run.folder / "lora" / "manifest.json").read_text())["dataset"]["objective"] == "pretrain"
     assert run.report.comparison["tuned"]["val_loss"] < run.report.comparison["base"]["val_loss"]
-    with pytest.raises(DataProblem, match="texts without answers"):
+    with pytest.raises(DataProblem, match="is text, from which nothing can be learnt with --objective sft"):
         lorasmith.train(str(tiny_llama), text, output=str(tmp_path / "no"), objective="sft")
 
 

@@ -7,7 +7,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-Objective = Literal["sft", "pretrain"]
+Objective = Literal["sft", "pretrain", "dpo", "kto", "orpo"]
+PREFERENCES = ("dpo", "kto", "orpo")
+"""Objectives that learn from liked and disliked answers."""
 
 
 class CacheGroup(BaseModel):
@@ -77,6 +79,10 @@ class ModelFacts(BaseModel):
     weight_files: list[str] = []
     linear_shapes: list[tuple[int, int]]
     """(out, in) of every linear layer that LoRA would adapt."""
+    linear_names: list[str] = []
+    """Their names in the weight files, in the same order; a class may have renamed them since."""
+    part_types: list[str] = []
+    """model_type of the parts of a composed model: its encoder's, its decoder's."""
     stored_dtype: str
     stacks: list[Stack] = []
     """Its transformer blocks; empty where they are of a kind that is not known yet."""
@@ -116,6 +122,8 @@ class DataFacts(BaseModel):
     length_p995: int
     length_max: int
     max_answer_tokens: int
+    largest_id: int = 0
+    """The largest token id in it."""
     threshold: int
     """Rows whose key lies below it are for validation."""
     sha256: str

@@ -137,6 +137,13 @@ def write_folder(folder: Path, fill: Callable[[Path], None]) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def recover_folder(folder: Path) -> None:
+    """Where `write_folder` was killed between its two renames, give the folder that was there before its name back."""
+    old = folder.with_name(f".{folder.name}.old")
+    if old.exists() and not folder.exists():
+        old.rename(folder)
+
+
 def leftovers(folder: Path, *, depth: int = 4) -> list[Path]:
     """Unfinished files and folders below `folder`: what a writer left that was killed. Those of a process that lives are none."""
     found: list[Path] = []

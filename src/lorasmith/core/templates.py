@@ -10,11 +10,14 @@ from typing import Any
 import jinja2
 import jinja2.ext
 import jinja2.nodes
-import jinja2.sandbox
 from jinja2.parser import Parser
+
+from lorasmith.core.sandbox import LimitedSandbox
 
 # Unicode noncharacters: they mark where an answer starts and ends inside a rendered conversation and are never encoded.
 START, STOP = "\ufdd0", "\ufdd1"
+
+_MAX_INDENT = 8
 
 
 class _Generation(jinja2.ext.Extension):
@@ -31,16 +34,16 @@ class _Generation(jinja2.ext.Extension):
         return f"{START}{caller()}{STOP}"
 
 
-def environment() -> jinja2.sandbox.ImmutableSandboxedEnvironment:
-    sandbox = jinja2.sandbox.ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, jinja2.ext.loopcontrols]
-    )
+def environment() -> LimitedSandbox:
+    sandbox = LimitedSandbox(trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, jinja2.ext.loopcontrols])
 
     def raise_exception(message: str) -> None:
         raise jinja2.TemplateError(message)
 
     def to_json(value: Any, ensure_ascii: bool = False, indent: int | None = None, **_: Any) -> str:
-        return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent)
+        if indent is not None and not 0 <= indent <= _MAX_INDENT:
+            raise jinja2.TemplateError(f"it indents JSON by more than {_MAX_INDENT}")
+        return json.dumps(sandbox.measured(value), ensure_ascii=ensure_ascii, indent=indent)
 
     sandbox.filters["tojson"] = to_json
     sandbox.globals["raise_exception"] = raise_exception  # type: ignore[assignment]
@@ -48,9 +51,21 @@ def environment() -> jinja2.sandbox.ImmutableSandboxedEnvironment:
     return sandbox
 
 
-def compile_template(source: str) -> jinja2.Template:
+class ChatTemplate:
+    """A template that is rendered within the sandbox's limits of time and size (SEC-2)."""
+
+    def __init__(self, source: str):
+        self._sandbox = environment()
+        self._template = self._sandbox.compile_limited(source)
+
+    def render(self, **values: Any) -> str:
+        """Raises jinja2.TemplateError, and what a template's own mistakes raise: TypeError, ValueError, KeyError …"""
+        return self._sandbox.render_limited(self._template, values)
+
+
+def compile_template(source: str) -> ChatTemplate:
     """Raises jinja2.TemplateSyntaxError."""
-    return environment().from_string(source)
+    return ChatTemplate(source)
 
 
 def marks_answers(source: str) -> bool:

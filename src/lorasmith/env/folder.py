@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import shutil
 import sys
@@ -140,6 +141,13 @@ def python_for(model_folder: Path) -> Path:
         link_lorasmith(python.parents[1])
         (model_folder.parent / LOGS / LAST_USED).touch()
     return python
+
+
+def has_package(python: Path, name: str) -> bool:
+    """Whether the environment of `python` has the package of that import name; nothing is imported."""
+    if python == Path(sys.executable):
+        return importlib.util.find_spec(name) is not None
+    return any(python.parents[1].glob(f"lib/python3*/site-packages/{name}"))
 
 
 def own_bytes(folder: Path) -> int:

@@ -13,7 +13,7 @@ from lorasmith.env.records import ModelConfig, read_model_config
 from lorasmith.env.spec import LoadTestSpec
 from lorasmith.hub.installed import FILES_FOLDER
 from lorasmith.plan.report import CheckReport
-from lorasmith.runners.local import Worker
+from lorasmith.runners.local import SELDOM_NEEDED, Worker
 
 _LEAST_SECONDS = 180
 _BYTES_A_SECOND = 50 * 10**6  # what a slow disk reads
@@ -40,7 +40,10 @@ def load_test(folder: Path, report: CheckReport, python: Path, log: InstallLog, 
     spec_path, log_path = logs / "load_test.json", logs / "load_test.log"
     paths.write_text(spec_path, spec.model_dump_json(indent=2))
     limit = _LEAST_SECONDS + report.weight_bytes / _BYTES_A_SECOND
-    worker = Worker("loadtest", spec_path, spec.events_path, log_path, python=python, limit_seconds=limit)
+    worker = Worker(
+        "loadtest", spec_path, spec.events_path, log_path, python=python, limit_seconds=limit,
+        needs=SELDOM_NEEDED,  # it is the environment as it is that is tested
+    )
     told: dict[str, Any] = {}
     try:
         for event in worker.events():

@@ -45,6 +45,7 @@ class Conversation:
             self._folder / "worker.log",
             takes_input=True,
             python=python,
+            needs=(self.facts.quantization,),
         )
         self._events: Iterator[Event] = self._worker.events()
         self._requests = 0

@@ -50,7 +50,10 @@ def evaluate(
             events=folder / _EVENTS_FILE, answers_path=folder / "answers.json", **where_to_run(spec.device),
         )  # fmt: skip
         paths.write_text(folder / _SPEC_FILE, job.model_dump_json(indent=2) + "\n")
-        worker = Worker("evaluate", folder / _SPEC_FILE, folder / _EVENTS_FILE, folder / "worker.log", python=python)
+        worker = Worker(
+            "evaluate", folder / _SPEC_FILE, folder / _EVENTS_FILE, folder / "worker.log", python=python,
+            needs=(facts.quantization,),
+        )  # fmt: skip
         run(worker, on_event)
     finally:
         data_path.unlink(missing_ok=True)

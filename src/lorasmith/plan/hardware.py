@@ -157,6 +157,7 @@ _CARDS = {
     "h100": (80, 9.0),
     "h200": (141, 9.0), "b200": (180, 10.0),
 }  # fmt: skip
+_AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt](?:i?b)?)?", re.IGNORECASE)
 _GB = re.compile(r"(\d+(?:\.\d+)?)\s*(?:gb|gib|g)?", re.IGNORECASE)
 
 
@@ -194,6 +195,15 @@ def describe(text: str) -> HardwareFacts:
     if "disk" in said:
         changes["disk_free_bytes"] = round(said["disk"] * 10**9)
     return here.model_copy(update=changes)
+
+
+def parse_bytes(text: str) -> int:
+    """The bytes that `6GB`, `512 MiB` or `6` (GB) say. Raises UsageProblem."""
+    match = _AMOUNT.fullmatch(text.strip())
+    if not match:
+        raise UsageProblem(f"'{text}' is no amount of memory", fix="Say for example: 6GB, 512MB or 5.5GiB.")
+    number, unit = float(match[1]), (match[2] or "g").lower()
+    return round(number * (1024 if "i" in unit else 1000) ** ("kmgt".index(unit[0]) + 1))
 
 
 def is_busy() -> bool:

@@ -37,12 +37,9 @@ _ENCODER_WALKED_BACK = 1.25
 """What is wasted until an encoder is walked back, after its decoder, against what is wasted at the loss: fitted to Whisper."""
 _WASTED_ANSWERING = 0.5
 """Of what passes through layers, none of which is kept."""
-_ADAPTER_BYTES = 16  # fp32 weight, gradient and two AdamW moments
-_FULL_STATE_BYTES = {
-    "float32": 16,
-    "bfloat16": 16,
-    "float16": 16,
-}  # weight, gradient, moments; mixed precision keeps a master copy
+_TRAINED_BYTES = 8  # fp32 weight and gradient; in mixed precision the weight is the master copy
+MOMENT_BYTES = {"adamw": 8, "adamw_8bit": 2, "paged_adamw_8bit": 2, "lion_8bit": 1, "adafactor": 0.1}
+"""What an optimizer keeps for each trained weight."""
 # Where no shapes can be read: of the files' size, all causes together; for training, of what answering takes.
 _FALLBACK = {"nf4": 1.2, "int8": 1.3, "bfloat16": 1.5, "float16": 1.5, "float32": 2.0}
 _FALLBACK_TRAIN = {("lora", 2): 1.3, ("lora", 4): 1.5, ("full", 2): 4.0, ("full", 4): 5.0}
@@ -185,6 +182,8 @@ class Training(NamedTuple):
     """Share of the tokens that are learnt: the head runs at those only."""
     embeddings_aside: bool = False
     """On a GPU: whether the embeddings of the input, which are only looked up, stay in the machine's own memory."""
+    moments: float = 8
+    """Bytes that the optimizer keeps for each trained weight."""
     tight: bool = False
     """Whether the allocator is told to give every freed block back: less memory, more time (workers/runtime.py)."""
 
@@ -209,13 +208,11 @@ def training_bytes(model: ModelFacts, how: Training) -> TrainingNeed:
     weights = weight_bytes(model, held)
     if how.on_gpu and how.embeddings_aside:
         weights -= round(model.lookup_parameters * BYTES["float32" if how.dtype == "float32" else "bfloat16"])
-    states = how.rank * sum(out + into for out, into in model.linear_shapes) * _ADAPTER_BYTES
-    gradients = states // 4
+    trained = how.rank * sum(out + into for out, into in model.linear_shapes)
+    states, gradients = trained * (_TRAINED_BYTES + how.moments), 4 * trained
     if is_full:  # the gradients of one tensor after another, all of them before the step
-        states, gradients = (
-            round(model.num_parameters * _FULL_STATE_BYTES[how.dtype]) - weights,
-            4 * model.num_parameters,
-        )
+        states = model.num_parameters * (_TRAINED_BYTES + how.moments) - weights
+        gradients = 4 * model.num_parameters
     kept, wasted = _kept(model, how)
     walked = max((_tokens(stack, how) * activations.walked_back(stack) for stack in model.stacks), default=0) * width
     logits = _logits_at_loss(model, how)

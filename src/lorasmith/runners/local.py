@@ -43,15 +43,20 @@ def environment_inside() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in NOT_INSIDE}
 
 
+SELDOM_NEEDED = ("bitsandbytes", "datasets", "tensorflow", "torchao", "wandb")
+"""Packages that libraries import wherever they are installed, and that a worker only has where it says that it needs them."""
+
+
 class Worker:
     """A started worker. `events()` yields what it tells until it ends; Ctrl+C goes to it, not to us.
 
-    `python` is that of the environment it runs in; without it, our own. After `limit_seconds` it is ended.
+    `python` is that of the environment it runs in; without it, our own. After `limit_seconds` it is ended. `needs` names those of
+    SELDOM_NEEDED that the job cannot do without.
     """
 
     def __init__(
         self, job: str, spec_path: Path, events_path: Path, log_path: Path, *, takes_input: bool = False,
-        python: Path | None = None, limit_seconds: float | None = None,
+        python: Path | None = None, limit_seconds: float | None = None, needs: tuple[str, ...] = (),
     ):  # fmt: skip
         self.job = job
         self.python = python or Path(sys.executable)
@@ -67,7 +72,7 @@ class Worker:
                 stderr=log,
                 start_new_session=True,
                 env=(os.environ if self.python == Path(sys.executable) else environment_inside())
-                | {"PYTHONUNBUFFERED": "1"},
+                | {"PYTHONUNBUFFERED": "1", "LORASMITH_WITHOUT": ",".join(sorted(set(SELDOM_NEEDED) - set(needs)))},
             )
 
         self._limit_seconds = limit_seconds

@@ -1,7 +1,9 @@
-"""When a training should stop, decided from its metric history alone (TRN-3). Pure: no clock, no files, no model."""
+"""When a training should stop or turn back, decided from its metrics alone (TRN-3, TRN-4, TRN-5). Pure: no clock, no files."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
@@ -21,6 +23,13 @@ RISING_SLOPE = 0.001
 SEVERE_GAP = 0.5
 MIN_GAIN = 1e-4  # a validation loss lower by less than this is no gain
 NEGLIGIBLE_LOSS = 0.02  # below it, ratios between losses are noise
+CIRCULAR_TOLERANCE = 2.0
+CIRCULAR_PATIENCE_PASSES = 3
+MAX_TURNS = 3
+"""How often a training may turn back with half the learning rate."""
+_DIVERGENCE_STEPS = 5
+_RISEN_TIMES = 2.0
+_RISEN_BY = 1.0  # nats: a small loss may double by chance, but not rise by as much as this besides
 
 
 class Evaluation(BaseModel):
@@ -39,11 +48,24 @@ class Evaluation(BaseModel):
 
 
 class Thresholds(NamedTuple):
-    """The user's settings for stopping early."""
+    """The user's settings for stopping early. With `passes_per_evaluation` the training is circular: it goes round and round
+    over few rows, is judged more tolerantly, and ends after passes, not evaluations, without gain."""
 
     patience: int = 3
     overfitting: float = 0.1
     min_evaluations: int = 5
+    passes_per_evaluation: float = 0.0
+
+    @property
+    def tolerance(self) -> float:
+        return CIRCULAR_TOLERANCE if self.passes_per_evaluation else 1.0
+
+    @property
+    def evaluations_without_gain(self) -> int:
+        """After how many it ends."""
+        if not self.passes_per_evaluation:
+            return self.patience
+        return max(1, math.ceil(CIRCULAR_PATIENCE_PASSES / self.passes_per_evaluation))
 
 
 class Verdict(NamedTuple):
@@ -96,24 +118,51 @@ def _decide(
     since_best = history[-1].number - leader.number
     if len(history) < thresholds.min_evaluations:
         return None, "continue"
-    rising = trend > RISING_SLOPE
-    if rising and distance > SEVERE_GAP and since_best:
+    patience, tolerance = thresholds.evaluations_without_gain, thresholds.tolerance
+    rising = trend > RISING_SLOPE * tolerance
+    if rising and distance > SEVERE_GAP * tolerance and since_best:
         return "severe_overfitting", f"stop: validation rises and is {distance:.0%} above training"
-    moderate = rising and distance > thresholds.overfitting
-    if not moderate and since_best < thresholds.patience:
+    moderate = rising and distance > thresholds.overfitting * tolerance
+    if not moderate and since_best < patience:
         return None, "continue"
     # The loss of a few over-confident tokens may rise while answers still get better: they have a say.
-    if _answers_improve(history, thresholds.patience):
+    if _answers_improve(history, patience):
         return None, "continue: held-out answers still get better"
     if moderate:
         return "moderate_overfitting", f"stop: validation rises and is {distance:.0%} above training"
-    return "early_stopping_patience", f"stop: no gain in {since_best} evaluations"
+    passes = thresholds.passes_per_evaluation
+    gainless = f"{since_best * passes:.0f} passes over the rows" if passes else f"{since_best} evaluations"
+    return "early_stopping_patience", f"stop: no gain in {gainless}"
 
 
 def _answers_improve(history: list[Evaluation], patience: int) -> bool:
     recent = max(evaluation.exact_match for evaluation in history[-patience:])
     before = max(evaluation.exact_match for evaluation in history[:-patience])
     return recent > before
+
+
+class LossWatch:
+    """Tells from the losses of one step after another when the training has left the path.
+
+    A loss that is no number counts at once; a rise only when the mean of some steps is far above the lowest such mean.
+    """
+
+    def __init__(self, recent: Sequence[float] = (), lowest: float = math.inf):
+        self.recent = list(recent)
+        self.lowest = lowest
+
+    def add(self, loss: float) -> str:
+        """Why this loss means that the training diverges; empty where it does not."""
+        if not math.isfinite(loss):
+            return "the loss is no finite number"
+        self.recent = [*self.recent[-_DIVERGENCE_STEPS + 1 :], loss]
+        if len(self.recent) < _DIVERGENCE_STEPS:
+            return ""
+        now = sum(self.recent) / _DIVERGENCE_STEPS
+        self.lowest = min(self.lowest, now)
+        if now > _RISEN_TIMES * self.lowest + _RISEN_BY:
+            return f"the loss rose from {self.lowest:.3g} to {now:.3g}"
+        return ""
 
 
 def describe(history: list[Evaluation], verdict: Verdict, total_steps: int) -> list[str]:

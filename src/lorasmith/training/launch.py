@@ -9,24 +9,35 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lorasmith import profiles
 from lorasmith.core import paths, settings
-from lorasmith.core.errors import InterruptedRun, LorasmithError, NotFoundProblem, UsageProblem
+from lorasmith.core.errors import (
+    DataProblem,
+    DoesNotFitProblem,
+    EnvironmentProblem,
+    InterruptedRun,
+    LorasmithError,
+    NotFoundProblem,
+    UsageProblem,
+)
 from lorasmith.core.events import Listener, Progress
-from lorasmith.core.facts import DataFacts, ModelFacts, Objective
+from lorasmith.core.facts import PREFERENCES, DataFacts, ModelFacts, Objective
 from lorasmith.core.specs import make_spec
+from lorasmith.data.formats import FORMATS
 from lorasmith.data.load import Source, open_source
 from lorasmith.data.prepare import prepare
 from lorasmith.data.tokenizer import load_tokenizer
-from lorasmith.env.folder import python_for
+from lorasmith.env.folder import has_package, python_for
 from lorasmith.hub.recognise import know_model
 from lorasmith.plan import hardware, learned
-from lorasmith.plan.choose import TrainPlan, choose
+from lorasmith.plan.choose import TrainPlan, choose, ways_out
 from lorasmith.runners.local import Worker, run
 from lorasmith.runners.tensorboard import curves_shown
 from lorasmith.training.report import TrainReport
-from lorasmith.training.spec import LOCK_FILE, TrainSpec, WorkerSpec
+from lorasmith.training.spec import BASE_FILE, LOCK_FILE, SPEC_FILE, TrainSpec, WorkerSpec, result_folder
 
-_SPEC_FILE, _DATA_FILE, _EVENTS_FILE, _REPORT_FILE = "spec.json", "data.arrow", "events.jsonl", "training_report.json"
+_DATA_FILE, _EVENTS_FILE, _REPORT_FILE = "data.arrow", "events.jsonl", "training_report.json"
+QUANTIZER = "bitsandbytes"
 # Kinds of problems that mean "not like this", against those of a run that broke and whose logs are wanted.
 _REFUSALS = {"usage", "not_found", "does_not_fit", "data"}
 PlanListener = Callable[[ModelFacts, DataFacts, TrainPlan, Path], None]
@@ -52,7 +63,8 @@ class TrainResult:
 
     @property
     def adapter(self) -> Adapter:
-        return Adapter(self.folder / "lora")
+        """What was trained: an adapter, or a whole model where all weights were."""
+        return Adapter(self.folder / result_folder(self.report.method))
 
 
 def train(
@@ -92,7 +104,17 @@ def _planned(spec: TrainSpec, facts: ModelFacts, folder: Path, on_event: Listene
     machine = hardware.observe()
     given = _given(spec)
     device = machine.device if given.get("device") in (None, "auto") else given["device"]
-    plan = choose(given, facts, data_facts, machine, learned.correction("train", device, facts.family))
+    can_quantize = has_package(python_for(facts.local_folder), QUANTIZER)
+    if spec.method == "qlora" and not can_quantize:
+        raise EnvironmentProblem(
+            "QLoRA needs a package that is missing: bitsandbytes",
+            why="It holds the base in 4 bit (NF4, double quantization), on GPUs and CPUs.",
+            fix="pip install bitsandbytes, or for an installed model: lorasmith install MODEL --quantization 4bit",
+        )
+    plan = choose(
+        given, facts, data_facts, machine, learned.correction("train", device, facts.family),
+        profile=profiles.get(spec.profile) if spec.profile else None, can_quantize=can_quantize,
+    )  # fmt: skip
     on_plan(facts, data_facts, plan, folder)
     return WorkerSpec(
         spec=spec,
@@ -104,6 +126,7 @@ def _planned(spec: TrainSpec, facts: ModelFacts, folder: Path, on_event: Listene
         template=tokenizer.template if spec.template else "",
         data_facts=data_facts.model_dump(),
         run_folder=folder,
+        can_quantize=can_quantize,
     )
 
 
@@ -117,9 +140,20 @@ def _given(spec: TrainSpec) -> dict[str, Any]:
 
 
 def _objective(spec: TrainSpec, source: Source) -> Objective:
-    if spec.objective != "auto":
-        return spec.objective
-    return "pretrain" if source.format.name == "text" else "sft"
+    """What is asked for, where the format can serve it, else what the format is for. Raises DataProblem."""
+    fitting = source.format.objectives
+    if spec.objective == "auto" and fitting:
+        return fitting[0]
+    if spec.objective in fitting:
+        return spec.objective  # type: ignore[return-value]
+    serving = [one.name for one in FORMATS.all() if spec.objective in one.objectives]
+    raise DataProblem(
+        f"'{source.path.name}' is {source.format.name}, from which nothing can be learnt with --objective {spec.objective}",
+        why=f"It serves: {', '.join(fitting)}." if fitting else "It is for models that see or hear.",
+        fix=f"Formats for {spec.objective}: {', '.join(serving)}."
+        if serving
+        else "Give conversations, pairs or texts.",
+    )
 
 
 def _new_run_folder(spec: TrainSpec, facts: ModelFacts) -> Path:
@@ -127,7 +161,7 @@ def _new_run_folder(spec: TrainSpec, facts: ModelFacts) -> Path:
         folder = Path(spec.output).expanduser().absolute()
         if folder.is_file():
             raise UsageProblem(f"--output '{spec.output}' is a file", fix="Name a folder.")
-        if (folder / _SPEC_FILE).exists():
+        if (folder / SPEC_FILE).exists():
             raise UsageProblem(
                 f"There is a training in '{spec.output}' already",
                 fix=f"Go on with it: --resume-from {spec.output}, or name another folder.",
@@ -141,7 +175,7 @@ def _leave_nothing(folder: Path, existed: bool) -> None:
     """A training that was refused before its first checkpoint leaves no trace."""
     if (folder / "checkpoints" / "last").exists():
         return
-    for name in (_DATA_FILE, _SPEC_FILE, _EVENTS_FILE, LOCK_FILE):
+    for name in (_DATA_FILE, SPEC_FILE, _EVENTS_FILE, LOCK_FILE, BASE_FILE):
         (folder / name).unlink(missing_ok=True)
     for name in ("logs", "checkpoints"):
         shutil.rmtree(folder / name, ignore_errors=True)
@@ -154,13 +188,14 @@ def _run_training(spec: WorkerSpec, on_event: Listener) -> TrainResult:
     (folder / "logs").mkdir(exist_ok=True)
     with paths.only_one(folder / LOCK_FILE):
         pass  # another worker's events would be mixed with ours; the worker takes the lock itself in a moment
-    paths.write_text(folder / _SPEC_FILE, spec.model_dump_json(indent=2) + "\n")
+    paths.write_text(folder / SPEC_FILE, spec.model_dump_json(indent=2) + "\n")
     worker = Worker(
         "train",
-        folder / _SPEC_FILE,
+        folder / SPEC_FILE,
         folder / _EVENTS_FILE,
         folder / "logs" / "worker.log",
         python=python_for(spec.model_folder),
+        needs=_needs(spec, know_model(spec.spec.model)),
     )
     with curves_shown(folder / "logs" / "training", spec.spec.tensorboard_port, worker.python, on_event):
         try:
@@ -169,16 +204,40 @@ def _run_training(spec: WorkerSpec, on_event: Listener) -> TrainResult:
             kept = _last_checkpoint(folder)
             stopped.fix = f"Go on with --resume-from {folder}" if kept else "It had not come to its first checkpoint."
             raise
+        except DoesNotFitProblem as problem:
+            raise _with_ways_out(problem, spec) from None
     _remember(spec, report)
     return TrainResult(folder, report)
 
 
+def _needs(spec: WorkerSpec, model: ModelFacts) -> tuple[str, ...]:
+    """Packages that this training needs and others do not."""
+    plan = spec.plan
+    is_quantized = plan.method == "qlora" or "8bit" in plan.optimizer
+    return (
+        model.quantization,
+        QUANTIZER if is_quantized else "",
+        "datasets" if plan.objective in PREFERENCES else "",
+    )
+
+
+def _with_ways_out(problem: DoesNotFitProblem, spec: WorkerSpec) -> DoesNotFitProblem:
+    """The problem with each way to take less memory, as the command to type (TRN-9)."""
+    on_disk = WorkerSpec.model_validate_json((spec.run_folder / SPEC_FILE).read_text(encoding="utf-8"))
+    facts, data = know_model(spec.spec.model), DataFacts(**spec.data_facts)
+    said = ways_out(on_disk.plan, _given(spec.spec), facts, data, hardware.observe())
+    return DoesNotFitProblem(problem.what, why=problem.why, fix=said, **problem.details)
+
+
 def _remember(spec: WorkerSpec, report: TrainReport) -> None:
     """What the plan said of the memory, and what it came to: the next plan is made with it."""
-    plan = spec.plan
+    on_disk = WorkerSpec.model_validate_json((spec.run_folder / SPEC_FILE).read_text(encoding="utf-8"))
+    plan = on_disk.plan
+    if plan != spec.plan:
+        return  # memory ran out on the way: what was planned is not what was done
     how = {
         "precision": plan.precision, "rows": plan.micro_batch, "length": plan.max_length, "rank": plan.rank,
-        "tight_memory": plan.tight_memory,
+        "tight_memory": plan.tight_memory, "method": plan.method, "variant": plan.variant, "checkpointing": plan.checkpointing,
     }  # fmt: skip
     measurement = learned.Measurement(
         work="train", device=plan.device, family=spec.family, model=spec.model_id,
@@ -199,7 +258,7 @@ def _resume(
             fix="Resume without it, or start anew.",
         )
     folder = _run_to_resume(str(model), str(data), resume_from)
-    spec = WorkerSpec.model_validate_json((folder / _SPEC_FILE).read_text(encoding="utf-8"))
+    spec = WorkerSpec.model_validate_json((folder / SPEC_FILE).read_text(encoding="utf-8"))
     if is_finished(folder):
         return TrainResult(folder, TrainReport(**json.loads((folder / _REPORT_FILE).read_text(encoding="utf-8"))))
     chosen = Path(resume_from).absolute() if resume_from and Path(resume_from).name.startswith("checkpoint-") else None
@@ -226,10 +285,10 @@ def _run_to_resume(model: str, data: str, resume_from: str | Path | None) -> Pat
     if resume_from:
         start = Path(resume_from).expanduser().absolute()
         for folder in (start, start.parent.parent):
-            if (folder / _SPEC_FILE).exists():
+            if (folder / SPEC_FILE).exists():
                 return folder
         raise NotFoundProblem(f"There is no training in '{resume_from}'", fix="Name the folder that --output made.")
-    for path in sorted(settings.load().adapters_dir.glob(f"*/{_SPEC_FILE}"), key=lambda path: -path.stat().st_mtime):
+    for path in sorted(settings.load().adapters_dir.glob(f"*/{SPEC_FILE}"), key=lambda path: -path.stat().st_mtime):
         spec = json.loads(path.read_text(encoding="utf-8"))["spec"]
         if not is_finished(path.parent) and spec["model"] == model and spec["data"] == data:
             return path.parent

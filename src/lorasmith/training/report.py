@@ -17,10 +17,20 @@ from lorasmith.core.facts import DataFacts
 from lorasmith.plan import hardware
 from lorasmith.training.autolearn import Evaluation, StopReason, best
 from lorasmith.training.page import page
-from lorasmith.training.spec import WorkerSpec
+from lorasmith.training.spec import WorkerSpec, result_folder
 
 # Of the hardware: what says nothing of the run, or too much of the machine.
 _OF_THE_MOMENT: dict[str, Any] = {"ram_free_bytes": True, "gpus": {"__all__": {"free_bytes", "uuid"}}}
+
+
+class DecisionMade(BaseModel):
+    """Something decided along the way, with its reason."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    step: int
+    name: str
+    reason: str
 
 
 class Outcome(BaseModel):
@@ -32,10 +42,13 @@ class Outcome(BaseModel):
     steps_done: int
     seconds: float
     train_seconds: float
+    predicted_seconds: float
+    """Of all steps and evaluations, as the rehearsal foretold."""
     tokens: int
     supervised_tokens: int
     peak_memory_bytes: int
     history: list[Evaluation]
+    decisions: list[DecisionMade]
     last_train_loss: float
     comparison: dict[str, Any] | None
     samples: list[dict[str, str]]
@@ -89,10 +102,14 @@ class TrainReport(BaseModel):
     train_seconds: float
     tokens_per_second: float
     supervised_tokens_per_second: float
+    predicted_seconds: float
     predicted_peak_bytes: int
     peak_memory_bytes: int
+    method: str
+    variant: str
     comparison: dict[str, Any] | None
     evaluations: list[Evaluation]
+    decisions: list[DecisionMade]
     samples: list[dict[str, str]]
 
 
@@ -129,6 +146,10 @@ def write(spec: WorkerSpec, facts: DataFacts, outcome: Outcome) -> dict[str, Any
         train_seconds=round(outcome.train_seconds, 2),
         tokens_per_second=round(outcome.tokens / max(1e-9, outcome.train_seconds), 1),
         supervised_tokens_per_second=round(outcome.supervised_tokens / max(1e-9, outcome.train_seconds), 1),
+        predicted_seconds=round(outcome.predicted_seconds, 2),
+        method=plan.method,
+        variant=plan.variant,
+        decisions=outcome.decisions,
         predicted_peak_bytes=plan.predicted_peak_bytes,
         peak_memory_bytes=outcome.peak_memory_bytes,
         comparison=outcome.comparison,
@@ -136,14 +157,18 @@ def write(spec: WorkerSpec, facts: DataFacts, outcome: Outcome) -> dict[str, Any
         samples=outcome.samples,
     )
     values = report.model_dump(mode="json")
-    paths.write_json(run / "lora" / "manifest.json", _manifest(spec, facts, outcome, report))
+    result = run / result_folder(plan.method)
+    paths.write_json(result / "manifest.json", _manifest(spec, facts, outcome, report))
     paths.write_json(
-        run / "lora" / "training_state.json",
+        result / "training_state.json",
         {"stop_reason": outcome.stop_reason, "step": outcome.steps_done, "metrics": values["evaluations"]},
     )
     paths.write_text(run / "training_report.html", page(spec, facts, report))
     paths.write_json(run / "training_report.json", values)
-    _remember(run.parent / "training_history.json", {"run": run.name, **values, "samples": None, "evaluations": None})
+    _remember(
+        run.parent / "training_history.json",
+        {"run": run.name, **values, "samples": None, "evaluations": None, "decisions": None},
+    )
     return values
 
 
@@ -161,6 +186,7 @@ def _manifest(spec: WorkerSpec, facts: DataFacts, outcome: Outcome, report: Trai
         "versions": {"lorasmith": version("lorasmith"), "python": platform.python_version(), **outcome.versions},
         "hardware": hardware.observe().model_dump(mode="json", exclude=_OF_THE_MOMENT),
         "peak_memory_bytes": {"predicted": report.predicted_peak_bytes, "measured": report.peak_memory_bytes},
+        "seconds": {"predicted": report.predicted_seconds, "measured": report.train_seconds},
         "tokens_per_second": {"all": report.tokens_per_second, "supervised": report.supervised_tokens_per_second},
         "stop_reason": report.stop_reason,
         "final_metrics": report.final_metrics.model_dump(mode="json"),

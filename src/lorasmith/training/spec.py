@@ -12,6 +12,8 @@ from lorasmith.core.errors import UsageProblem
 from lorasmith.core.registry import nearest
 from lorasmith.plan.choose import TrainPlan
 
+SPEC_FILE = "spec.json"
+BASE_FILE = "base.json"  # what the untouched base made of the held-out rows
 LOCK_FILE = ".lock"  # held in a run's folder by the worker that trains there
 
 
@@ -25,10 +27,19 @@ class TrainSpec(BaseModel):
     output: str | None = Field(
         default=None, description="Folder for adapter, logs and report [adapters/<model>-<data>]"
     )
-    objective: Literal["auto", "sft", "pretrain"] = Field(
-        default="auto", description="Learn answers (sft) or whole texts (pretrain); auto goes by the data"
+    objective: Literal["auto", "sft", "pretrain", "dpo", "kto", "orpo"] = Field(
+        default="auto",
+        description="Learn answers (sft), whole texts (pretrain) or preferences (dpo, kto, orpo); auto goes by the data",
     )
-    method: Literal["lora"] = Field(default="lora", description="How the model is trained")
+    method: Literal["lora", "qlora", "full"] | None = Field(
+        default=None,
+        description="Adapters (lora), adapters over a base in 4 bit (qlora), all weights (full) [lora; qlora if only that fits]",
+    )
+    variant: str | None = Field(default=None, description="Kind of adapter: lora, dora, rslora, pissa … [lora]")
+    profile: str | None = Field(
+        default=None, description="A profile's values in place of the rules (lorasmith profiles list)"
+    )
+    rules: Literal["auto", "classic"] = Field(default="auto", description="Which rules choose what is not given")
     epochs: float | None = Field(default=None, gt=0, le=1000, description="Passes over the data, at most")
     max_steps: int | None = Field(default=None, ge=1, description="Optimizer steps, at most")
     batch_size: int | None = Field(default=None, ge=1, le=4096, description="Rows computed at a time")
@@ -40,13 +51,24 @@ class TrainSpec(BaseModel):
     target_modules: str | None = Field(default=None, description="Layers to adapt: all-linear, or names with commas")
     max_length: int | None = Field(default=None, ge=8, description="Tokens a row, at most")
     warmup_steps: int | None = Field(default=None, ge=0, description="Steps over which the rate rises")
-    schedule: Literal["cosine", "linear"] | None = Field(default=None, description="How the rate falls")
+    schedule: Literal["cosine", "linear", "constant"] | None = Field(default=None, description="How the rate falls")
     precision: Literal["float32", "bfloat16", "float16"] | None = Field(default=None, description="Number format")
+    optimizer: Literal["adamw", "adamw_8bit", "paged_adamw_8bit", "lion_8bit", "adafactor"] | None = Field(
+        default=None, description="Optimizer [adamw]"
+    )
+    checkpointing: bool = Field(
+        default=False, description="Compute activations twice to save memory [only if it must be]"
+    )
+    no_packing: bool = Field(default=False, description="Pad rows to one length instead of joining them")
+    memory: str | None = Field(default=None, description="Memory that may be used, such as 6GB [what is free]")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where to train")
     patience: int = Field(default=3, ge=1, description="Evaluations without gain before it stops")
     overfitting_threshold: float = Field(default=0.1, gt=0, description="Gap between losses that counts as overfitting")
     min_evaluations: int = Field(default=5, ge=1, description="Evaluations before it may stop early")
     time_limit: float | None = Field(default=None, gt=0, description="Minutes after which it stops and keeps the best")
+    circular: bool = Field(
+        default=False, description="For few rows: go round in reshuffled passes until three of them gain nothing"
+    )
     eval_fraction: float = Field(default=0.1, ge=0, lt=0.9, description="Share of the rows held out")
     loss_on: Literal["answers", "all"] = Field(default="answers", description="Which tokens are learnt")
     template: str = Field(default="", description="Chat template: chatml, alpaca or a jinja file")
@@ -76,8 +98,15 @@ class WorkerSpec(BaseModel):
     data_facts: dict[str, Any]
     run_folder: Path
     resume_from: Path | None = None
+    can_quantize: bool = False
+    """Whether the model's environment can hold a base in 4 bit."""
     watch_parent: bool = True
     """Stop with a checkpoint when the process that started it is gone."""
+
+
+def result_folder(method: str) -> str:
+    """The folder of a run, beside its report, in which what was trained lies."""
+    return "model" if method == "full" else "lora"
 
 
 def read_config_file(path: Path) -> dict[str, Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 
+from lorasmith.workers.packing import packed_rows
 from lorasmith.workers.rows import IGNORED, Rows
 
 
@@ -35,17 +37,22 @@ def answer_logits(
     """
     labels = batch["labels"]
     rows, columns = (labels[:, 1:] != IGNORED).nonzero(as_tuple=True)
-    return logits_at(model, batch["input_ids"], rows, columns), labels[rows, columns + 1], rows
+    where = {name: batch[name] for name in ("position_ids", "cu_seq_lens_q") if name in batch}
+    return logits_at(model, batch["input_ids"], rows, columns, **where), labels[rows, columns + 1], rows
 
 
 def logits_at(
-    model: torch.nn.Module, input_ids: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor
+    model: torch.nn.Module, input_ids: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor, **packed: torch.Tensor
 ) -> torch.Tensor:
-    """Logits (places, vocabulary) in fp32 at the places (row, column) of `input_ids`: the head runs nowhere else."""
+    """Logits (places, vocabulary) in fp32 at the places (row, column) of `input_ids`: the head runs nowhere else.
+
+    `packed` says where rows begin in one that holds several (`Rows.packed`).
+    """
     head = model.get_output_embeddings()
     hook = head.register_forward_pre_hook(lambda _, inputs: (inputs[0][rows, columns], *inputs[1:]))
     try:
-        logits = model(input_ids=input_ids, use_cache=False).logits
+        with packed_rows() if packed else contextlib.nullcontext():
+            logits = model(input_ids=input_ids, use_cache=False, **packed).logits
     finally:
         hook.remove()
     return logits.float()

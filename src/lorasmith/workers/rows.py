@@ -1,75 +1,185 @@
-"""Prepared rows as torch sees them: read from the memory-mapped Arrow file, cut, padded, with labels."""
+"""Prepared rows as torch sees them: read from the memory-mapped Arrow file, cut, padded or packed, with labels."""
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
+import numpy as np
+import pyarrow as pa
 import torch
 from torch.utils.data import Dataset
 
-from lorasmith.data.prepare import read_rows
 from lorasmith.data.render import Span, TokenRow, truncate
 
 IGNORED = -100
+Part = Literal["train", "validation", "all"]
+
+
+class _Lists(NamedTuple):
+    """Lists of whole numbers, one after another: `values[offsets[i] : offsets[i + 1]]` is the i-th."""
+
+    values: np.ndarray
+    offsets: np.ndarray
+
+    def __getitem__(self, index: int) -> np.ndarray:  # type: ignore[override]
+        return self.values[self.offsets[index] : self.offsets[index + 1]]
+
+    @classmethod
+    def of_arrow(cls, column: pa.ListArray) -> _Lists:
+        """Without a copy: the numbers stay in the file."""
+        return cls(column.values.to_numpy(), column.offsets.to_numpy())
+
+    @classmethod
+    def of(cls, lists: Sequence[Sequence[int]]) -> _Lists:
+        offsets = np.zeros(len(lists) + 1, np.int64)
+        np.cumsum([len(one) for one in lists], out=offsets[1:])
+        return cls(np.fromiter((number for one in lists for number in one), np.int32, offsets[-1]), offsets)
+
+
+class _Chunk(NamedTuple):
+    """Some hundred rows: their ids, their spans as start, stop, start, stop …, and their keys."""
+
+    ids: _Lists
+    edges: _Lists
+    keys: np.ndarray
+
+
+def _chunks(path: Path) -> list[_Chunk]:
+    """Every row of the Arrow stream that `prepare` wrote, left on disk."""
+    with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as reader:
+        return [
+            _Chunk(
+                _Lists.of_arrow(batch.column("ids")),
+                _Lists.of_arrow(batch.column("spans")),
+                batch.column("key").to_numpy(),
+            )
+            for batch in reader
+        ]
 
 
 class Rows(Dataset[TokenRow]):
-    """The rows of one part of a prepared dataset, cut to `max_length`. Those without a token to learn are left out."""
+    """The rows of one part of a prepared dataset, cut to `max_length`. Those without a token to learn are left out.
 
-    def __init__(
-        self,
-        path: Path,
-        threshold: int,
-        part: Literal["train", "validation", "all"],
-        *,
-        max_length: int,
-        limit: int = 0,
-    ):
-        self._rows: list[tuple[torch.Tensor, list[Span], int]] = []
-        self.answers_cut = 0
-        self._take(read_rows(path, threshold, part), max_length)
-        if limit and len(self._rows) > limit:
+    In memory are 13 bytes a row; ids are read from the file when they are needed.
+    """
+
+    def __init__(self, path: Path, threshold: int, part: Part, *, max_length: int, limit: int = 0):
+        self._take(_chunks(path), threshold, part, max_length)
+        if limit and len(self) > limit:
             # The same rows whatever order the file is in.
-            self._rows = sorted(self._rows, key=lambda row: row[2])[:limit]
+            keys = np.array([self._chunks[chunk].keys[row] for chunk, row in self._places], np.uint64)
+            self._keep(np.argsort(keys, kind="stable")[:limit])
 
     @classmethod
     def of(cls, rows: Iterable[TokenRow]) -> Rows:
         """The given rows, uncut."""
+        listed = list(rows)
+        edges = [[edge for span in row.spans for edge in span] for row in listed]
+        chunk = _Chunk(
+            _Lists.of([row.ids for row in listed]),
+            _Lists.of(edges),
+            np.array([row.key for row in listed], np.uint64),
+        )
         made = cls.__new__(cls)
-        made._rows, made.answers_cut = [], 0
-        made._take(rows, sys.maxsize)
+        made._take([chunk], 0, "all", sys.maxsize)
         return made
 
-    def _take(self, rows: Iterable[TokenRow], max_length: int) -> None:
-        for row in rows:
-            cut = truncate(row, max_length)
-            self.answers_cut += cut.num_supervised < row.num_supervised
-            if cut.num_supervised:
-                self._rows.append((torch.tensor(cut.ids, dtype=torch.int32), cut.spans, cut.key))
+    def _take(self, chunks: list[_Chunk], threshold: int, part: Part, max_length: int) -> None:
+        self._chunks, self._max_length = chunks, max_length
+        self.answers_cut = 0
+        places: list[np.ndarray] = []
+        for number, chunk in enumerate(chunks):
+            wanted = np.ones(len(chunk.keys), bool)
+            if part != "all":
+                wanted = (chunk.keys < np.uint64(threshold)) == (part == "validation")
+            learnable = self._learnable(chunk, wanted)
+            places.append(np.stack([np.full(learnable.size, number), learnable], 1))
+        self._places = np.concatenate(places).astype(np.int32) if places else np.zeros((0, 2), np.int32)
+        lengths = [np.diff(chunk.ids.offsets).astype(np.int64) for chunk in chunks]
+        cut = [np.minimum(one, max_length)[rows[:, 1]] for one, rows in zip(lengths, places, strict=True)]
+        self.lengths: list[int] = np.concatenate(cut).tolist() if cut else []
+
+    def _learnable(self, chunk: _Chunk, wanted: np.ndarray) -> np.ndarray:
+        """Numbers of the wanted rows of a chunk that have a token to learn after they are cut."""
+        supervised = _sums(chunk.edges)
+        too_long = np.diff(chunk.ids.offsets) > self._max_length
+        for row in np.flatnonzero(too_long & wanted & (supervised > 0)):
+            left = self._cut(chunk, row).num_supervised
+            self.answers_cut += bool(left < supervised[row])
+            supervised[row] = left
+        return np.flatnonzero(wanted & (supervised > 0))
+
+    def _cut(self, chunk: _Chunk, row: int) -> TokenRow:
+        edges = chunk.edges[row].tolist()
+        spans = list(zip(edges[::2], edges[1::2], strict=True))
+        return truncate(TokenRow(chunk.ids[row].tolist(), spans, int(chunk.keys[row])), self._max_length)
+
+    def _keep(self, indices: np.ndarray) -> None:
+        self._places = self._places[indices]
+        self.lengths = [self.lengths[index] for index in indices]
+
+    def longest(self, number: int) -> list[int]:
+        """Numbers of the longest rows, the longest first."""
+        return sorted(range(len(self)), key=self.lengths.__getitem__, reverse=True)[:number]
+
+    def only(self, indices: Sequence[int]) -> Rows:
+        """The rows of these numbers."""
+        part = copy.copy(self)
+        part._keep(np.array(indices, np.int64))
+        return part
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._places)
 
     def __getitem__(self, index: int) -> TokenRow:
-        ids, spans, key = self._rows[index]
-        return TokenRow(ids.tolist(), spans, key)
+        chunk, row = self._places[index]
+        return self._cut(self._chunks[chunk], row)
 
-    @property
-    def lengths(self) -> list[int]:
-        return [len(ids) for ids, _, _ in self._rows]
+    def _tensors(self, index: int) -> tuple[torch.Tensor, list[Span]]:
+        chunk, row = self._places[index]
+        ids = self._chunks[chunk].ids[row]
+        if len(ids) > self._max_length:
+            cut = self[index]
+            return torch.tensor(cut.ids), cut.spans
+        edges = self._chunks[chunk].edges[row].tolist()
+        return torch.from_numpy(ids.astype(np.int64)), list(zip(edges[::2], edges[1::2], strict=True))
 
     def batch(self, indices: Sequence[int], pad: int) -> dict[str, torch.Tensor]:
         """`input_ids` and `labels` of shape (rows, longest), padded on the right, so that no attention mask is needed:
         under causal attention nothing that counts can see what stands after it."""
-        longest = max(len(self._rows[index][0]) for index in indices)
+        longest = max(self.lengths[index] for index in indices)
         ids = torch.full((len(indices), longest), pad, dtype=torch.long)
         labels = torch.full((len(indices), longest), IGNORED, dtype=torch.long)
         for number, index in enumerate(indices):
-            tokens, spans, _ = self._rows[index]
+            tokens, spans = self._tensors(index)
             ids[number, : len(tokens)] = tokens
             for start, stop in spans:
-                labels[number, start:stop] = ids[number, start:stop]
+                labels[number, start:stop] = tokens[start:stop]
         return {"input_ids": ids, "labels": labels}
+
+    def packed(self, indices: Sequence[int]) -> dict[str, torch.Tensor]:
+        """The rows one after another: `input_ids`, `labels` and `position_ids` of shape (1, all tokens), and `cu_seq_lens_q`
+        (rows + 1), where each begins and the last one ends. No first token is ever learnt, so no row predicts the next."""
+        parts = [self._tensors(index) for index in indices]
+        edges = torch.tensor([0, *np.cumsum([len(ids) for ids, _ in parts])], dtype=torch.int32)
+        ids = torch.cat([tokens for tokens, _ in parts])
+        labels = torch.full_like(ids, IGNORED)
+        for first, (_, spans) in zip(edges.tolist(), parts, strict=False):
+            for start, stop in spans:
+                labels[first + max(1, start) : first + stop] = ids[first + max(1, start) : first + stop]
+        positions = torch.cat([torch.arange(len(tokens)) for tokens, _ in parts])
+        return {
+            "input_ids": ids[None], "labels": labels[None], "position_ids": positions[None], "cu_seq_lens_q": edges
+        }  # fmt: skip
+
+
+def _sums(edges: _Lists) -> np.ndarray:
+    """Tokens to learn of each row: the lengths of its spans together."""
+    signs = np.ones(len(edges.values), np.int64)
+    signs[::2] = -1
+    totals = np.concatenate([[0], np.cumsum(signs * edges.values)])
+    return totals[edges.offsets[1:]] - totals[edges.offsets[:-1]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import resource
 import sys
 import threading
 import time
@@ -14,13 +15,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from lorasmith.core.errors import DoesNotFitProblem, LorasmithError
 from lorasmith.core.events import Failure, Result, Writer
 from lorasmith.plan.hardware import is_busy
 
 _M_MMAP_THRESHOLD = -3  # malloc.h
 _GIVEN_BACK_FROM = 2**20
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "cannot allocate memory")
 
 
 def quiet_libraries() -> None:
@@ -46,6 +49,21 @@ def give_blocks_back() -> None:
     """
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _GIVEN_BACK_FROM)
+
+
+def limit_memory(room_bytes: int) -> None:
+    """Let this process take `room_bytes` beyond what it has now, on Linux: what is more fails with an error that can be handled,
+    where the system would end the process, or another one, without a word."""
+    if sys.platform == "linux":
+        held = psutil.Process().memory_info().data
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (held + max(0, room_bytes), hard))
+
+
+def unlimit_memory() -> None:
+    """Take the limit away again."""
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
 
 
 def end_with_parent() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,18 @@ from transformers import Trainer, TrainingArguments
 from lorasmith.core import paths
 from lorasmith.plan.choose import TrainPlan
 from lorasmith.training.batches import micro_batches
-from lorasmith.workers.measure import answer_logits
+from lorasmith.workers import lora
+from lorasmith.workers.measure import RowLoss, answer_logits, row_losses
 from lorasmith.workers.rows import Rows
 
 KEPT_CHECKPOINTS = 2
 STATE_FILE = "lorasmith_state.json"
+_OPTIMIZERS = {
+    "adamw": "adamw_torch_fused", "adamw_8bit": "adamw_bnb_8bit", "paged_adamw_8bit": "paged_adamw_8bit",
+    "lion_8bit": "lion_8bit", "adafactor": "adafactor",
+}  # fmt: skip
+_SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
+_PRINTERS = ("PrinterCallback", "ProgressCallback")
 
 
 class _Batches:
@@ -37,7 +44,7 @@ class _Batches:
         return self._length
 
 
-class _Indices(Dataset[int]):
+class Indices(Dataset[int]):
     """Row numbers as a dataset: the collator makes the batch, so nothing is copied on the way."""
 
     def __init__(self, size: int):
@@ -50,72 +57,109 @@ class _Indices(Dataset[int]):
         return index
 
 
-def training_arguments(plan: TrainPlan, folder: Path, seed: int) -> TrainingArguments:
-    return TrainingArguments(
-        output_dir=str(folder),
-        per_device_train_batch_size=plan.micro_batch,
-        gradient_accumulation_steps=plan.accumulation,
-        max_steps=plan.steps,
-        learning_rate=plan.learning_rate,
-        lr_scheduler_type=plan.schedule,
-        warmup_steps=plan.warmup_steps,
-        weight_decay=0.0,
-        max_grad_norm=1.0,
-        optim="adamw_torch_fused",
-        bf16=plan.precision == "bfloat16",
-        fp16=plan.precision == "float16",
-        use_cpu=plan.device == "cpu",
-        seed=seed,
-        logging_strategy="no",
-        save_strategy="no",
-        eval_strategy="no",
-        report_to=[],
-        disable_tqdm=True,
-        remove_unused_columns=False,
-        dataloader_pin_memory=plan.device == "cuda",
-    )
+def training_arguments(plan: TrainPlan, folder: Path, seed: int, *, rate_factor: float = 1.0) -> dict[str, Any]:
+    """What transformers' TrainingArguments, and those of TRL that build on them, are given."""
+    return {
+        "output_dir": str(folder),
+        "per_device_train_batch_size": plan.micro_batch,
+        "gradient_accumulation_steps": plan.accumulation,
+        "max_steps": plan.steps,
+        "learning_rate": plan.learning_rate * rate_factor,
+        "lr_scheduler_type": _SCHEDULES[plan.schedule],
+        "warmup_steps": plan.warmup_steps,
+        "weight_decay": 0.0,
+        "max_grad_norm": 1.0,
+        "optim": _OPTIMIZERS[plan.optimizer],
+        "bf16": plan.precision == "bfloat16",
+        "fp16": plan.precision == "float16",
+        "use_cpu": plan.device == "cpu",
+        "seed": seed,
+        "logging_strategy": "no",
+        "save_strategy": "no",
+        "eval_strategy": "no",
+        "report_to": [],
+        "disable_tqdm": True,
+        "remove_unused_columns": False,
+        "dataloader_pin_memory": plan.device == "cuda",
+    }
 
 
-class LoraTrainer(Trainer):
-    """Trains the adapters of a PeftModel on `rows` by `plan`.
+class Run(Trainer):
+    """What every trainer of ours does besides its loss: batches in a fixed order, facts of each step, whole checkpoints.
 
-    `extra_state` is what the run's own bookkeeping wants kept in each checkpoint.
+    `begin` is called after the library's own constructor. `extra_state` is what the run's own bookkeeping wants kept in each
+    checkpoint. A subclass for another objective or family overrides `collate` and `losses`.
     """
 
-    def __init__(self, *, model: Any, rows: Rows, plan: TrainPlan, folder: Path, seed: int, pad: int):
-        super().__init__(model=model, args=training_arguments(plan, folder, seed), train_dataset=_Indices(len(rows)))
+    def begin(self, *, rows: Rows, plan: TrainPlan, folder: Path, pad: int, rate_factor: float = 1.0) -> None:
         self.rows, self.plan, self.pad = rows, plan, pad
         self.folder = self._save_into = folder
+        self.rate_factor = rate_factor
         self.extra_state: dict[str, Any] = {}
         self.step_loss = torch.zeros((), device=self.args.device)
         self.grad_norm = 0.0
         self.step_tokens = self.step_supervised = 0
         self.last_save = time.monotonic()
-        self.model_accepts_loss_kwargs = True  # the loss below is normalised by the tokens of the whole step
+        self.is_stepping = False
+        self.model_accepts_loss_kwargs = True  # the loss is normalised by what the whole step learns from
         for callback in list(self.callback_handler.callbacks):
-            if type(callback).__name__ in ("PrinterCallback", "ProgressCallback"):
+            if type(callback).__name__ in _PRINTERS:
                 self.remove_callback(callback)
+
+    # What a subclass may change.
+
+    def collate(self, indices: Sequence[int]) -> dict[str, torch.Tensor]:
+        """The batch of these rows."""
+        return self.rows.packed(indices) if self.plan.packing else self.rows.batch(indices, self.pad)
+
+    def losses(self, model: Any, inputs: dict[str, torch.Tensor]) -> tuple[torch.Tensor, int]:
+        """The summed loss of a micro-batch and the number of tokens (or pairs) that it is a sum over."""
+        logits, targets, _ = answer_logits(model, inputs)
+        return torch.nn.functional.cross_entropy(logits, targets, reduction="sum"), len(targets)
+
+    def count(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        """How many tokens (or pairs) `losses` will sum over."""
+        return (inputs["labels"][:, 1:] != -100).sum()
+
+    def row_losses(self, rows: Rows) -> list[RowLoss]:
+        """How well the model does on each held-out row."""
+        plan = self.plan
+        return row_losses(
+            self.model, rows, batch_tokens=plan.micro_batch * plan.max_length, pad=self.pad, device=plan.device
+        )
+
+    # The library's hooks.
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         return DataLoader(
-            self.train_dataset,
+            Indices(len(self.rows)),
             batch_sampler=_Batches(self.rows.lengths, self.plan, self.args.seed),
-            collate_fn=lambda indices: self.rows.batch(indices, self.pad),
+            collate_fn=self.collate,
         )
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """Cross entropy summed over the answers' tokens of this micro-batch, over their number in the whole step."""
-        logits, targets, _ = answer_logits(model, inputs)
-        loss = torch.nn.functional.cross_entropy(logits, targets, reduction="sum") / num_items_in_batch
+        """The loss of this micro-batch, as its part of the mean over the whole step."""
+        summed, counted = self.losses(model, inputs)
+        loss = summed / num_items_in_batch
         self.step_loss += loss.detach()
         self.step_tokens += inputs["input_ids"].numel()
-        self.step_supervised += len(targets)
-        return loss
+        self.step_supervised += counted
+        more = lora.extra_loss(model, self.plan)
+        return loss if more is None else loss + more
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> torch.Tensor:
-        return sum((batch["labels"][:, 1:] != -100).sum() for batch in batch_samples).to(device)  # type: ignore[union-attr]
+        return sum(self.count(batch) for batch in batch_samples).to(device)  # type: ignore[union-attr]
+
+    def create_optimizer(self, model: Any = None) -> Any:
+        groups = None if self.optimizer is not None else lora.parameter_groups(self.model, self.plan)
+        if groups is None:
+            return super().create_optimizer(model)
+        kind, options = self.get_optimizer_cls_and_kwargs(self.args, self.model)
+        scaled = [group | {"lr": group["lr"] * self.rate_factor} for group in groups]
+        self.optimizer = kind(scaled, **options)
+        return self.optimizer
 
     def floating_point_ops(self, inputs: Any) -> int:
         return 0  # the library's count walks over all parameters at every step, and nobody reads it
@@ -137,34 +181,84 @@ class LoraTrainer(Trainer):
         self.step_tokens = self.step_supervised = 0
         return facts
 
+    def use_rate_factor(self, saved: float) -> None:
+        """Let the learning rate, as a checkpoint that was made with the factor `saved` restored it, follow our own factor."""
+        ratio = self.rate_factor / saved
+        if ratio != 1:
+            for group in self.optimizer.param_groups:
+                group["lr"] *= ratio
+                group["initial_lr"] *= ratio
+            self.lr_scheduler.base_lrs = [rate * ratio for rate in self.lr_scheduler.base_lrs]
+
+    # Checkpoints.
+
+    def save_now(self) -> Path:
+        """A checkpoint of the step that was done last."""
+        self._save_checkpoint(self.model, None)
+        return self.folder / f"checkpoint-{self.state.global_step}"
+
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Everything that the run needs to go on as if it had never stopped, renamed into place when it is complete."""
         final = self.folder / f"checkpoint-{self.state.global_step}"
-
-        def fill(partial: Path) -> None:
-            self._save_into = partial
-            super(LoraTrainer, self)._save_checkpoint(model, trial)
-            inner = partial / final.name
-            for file in inner.iterdir():
-                file.rename(partial / file.name)
-            inner.rmdir()
-            (partial / "README.md").unlink(missing_ok=True)
-            (partial / STATE_FILE).write_text(json.dumps(self.extra_state), encoding="utf-8")
-
-        paths.write_folder(final, fill)
-        link = self.folder / ".last.partial"
-        link.unlink(missing_ok=True)
-        link.symlink_to(final.name)
-        link.replace(self.folder / "last")
-        for old in checkpoints(self.folder)[:-KEPT_CHECKPOINTS]:
-            shutil.rmtree(old)
+        paths.write_folder(final, lambda partial: self.fill_checkpoint(partial, model, trial))
+        point_to(self.folder, final)
+        kept = {final, *checkpoints(self.folder)[-KEPT_CHECKPOINTS:], *good_checkpoints(self.folder)[-1:]}
+        for old in checkpoints(self.folder):
+            if old not in kept:
+                shutil.rmtree(old)
         self.last_save = time.monotonic()
+
+    def fill_checkpoint(self, partial: Path, model: Any, trial: Any = None) -> None:
+        """All of a checkpoint's files, in `partial`."""
+        self._save_into = partial
+        super()._save_checkpoint(model, trial)
+        inner = partial / f"checkpoint-{self.state.global_step}"
+        for file in inner.iterdir():
+            file.rename(partial / file.name)
+        inner.rmdir()
+        (partial / "README.md").unlink(missing_ok=True)
+        (partial / STATE_FILE).write_text(json.dumps(self.extra_state), encoding="utf-8")
 
     def _get_output_dir(self, trial: Any) -> str:
         return str(self._save_into)
 
 
+class LoraTrainer(Run):
+    """Trains what of `model` is trainable on `rows` by `plan`: supervised answers or whole texts."""
+
+    def __init__(
+        self, *, model: Any, rows: Rows, plan: TrainPlan, folder: Path, seed: int, pad: int, rate_factor: float = 1.0
+    ):
+        arguments = TrainingArguments(**training_arguments(plan, folder, seed, rate_factor=rate_factor))
+        super().__init__(model=model, args=arguments, train_dataset=Indices(len(rows)))
+        self.begin(rows=rows, plan=plan, folder=folder, pad=pad, rate_factor=rate_factor)
+
+
+def point_to(folder: Path, checkpoint: Path) -> None:
+    """Let `folder`/last be this checkpoint, in one move."""
+    link = folder / ".last.partial"
+    link.unlink(missing_ok=True)
+    link.symlink_to(checkpoint.name)
+    link.replace(folder / "last")
+
+
 def checkpoints(folder: Path) -> list[Path]:
     """The whole checkpoints in `folder`, oldest first."""
     found = [path for path in folder.glob("checkpoint-*") if (path / STATE_FILE).exists()]
-    return sorted(found, key=lambda path: int(path.name.rsplit("-", 1)[1]))
+    return sorted(found, key=checkpoint_step)
+
+
+def checkpoint_step(checkpoint: Path) -> int:
+    """The number of steps after which it was made."""
+    return int(checkpoint.name.rsplit("-", 1)[1])
+
+
+def good_checkpoints(folder: Path) -> list[Path]:
+    """Those made right after an evaluation, oldest first. When they are made depends on the steps alone, not on the clock: a run
+    that turns back to one does so in the same way however often it was stopped."""
+    return [path for path in checkpoints(folder) if read_state(path).get("is_evaluated")]
+
+
+def read_state(checkpoint: Path) -> dict[str, Any]:
+    """What the run's own bookkeeping kept in a checkpoint."""
+    return json.loads((checkpoint / STATE_FILE).read_text(encoding="utf-8"))

@@ -1,0 +1,74 @@
+"""Before and after: what a model makes of the held-out rows (TRN-7)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from lorasmith.core import paths
+from lorasmith.data.tokenizer import Tokenizer
+from lorasmith.training.spec import BASE_FILE, WorkerSpec
+from lorasmith.workers.generate import answer_rows
+from lorasmith.workers.measure import RowLoss, row_losses
+from lorasmith.workers.rows import Rows
+
+NUM_SAMPLES = 4
+_LONGEST_SAMPLE = 256
+
+
+def validation_losses(model: Any, rows: Rows, spec: WorkerSpec) -> list[RowLoss]:
+    """One RowLoss for each held-out row."""
+    plan = spec.plan
+    return row_losses(model, rows, batch_tokens=plan.micro_batch * plan.max_length, pad=0, device=plan.device)
+
+
+def summary(losses: list[RowLoss]) -> dict[str, float]:
+    """Mean loss a token in nats, and the shares of right tokens and of answers right to the letter."""
+    tokens = sum(loss.tokens for loss in losses)
+    return {
+        "val_loss": sum(loss.nll for loss in losses) / tokens,
+        "token_accuracy": sum(loss.correct for loss in losses) / tokens,
+        "exact_match": sum(loss.exact for loss in losses) / len(losses),
+    }
+
+
+def of_base(model: Any, rows: Rows, tokenizer: Tokenizer, spec: WorkerSpec) -> dict[str, Any]:
+    """What the untouched base makes of the held-out rows: `losses` and `answers`. Measured once for a run, kept in its folder.
+
+    Before anything is put on the model: some adapters change the weights beneath them as soon as they are made.
+    """
+    file = spec.run_folder / BASE_FILE
+    if file.exists():
+        kept = json.loads(file.read_text(encoding="utf-8"))
+        if kept["method"] == spec.plan.method:
+            return kept
+    found = {
+        "method": spec.plan.method,
+        "losses": summary(validation_losses(model, rows, spec)),
+        "answers": answers(model, rows, tokenizer, spec),
+    }
+    paths.write_json(file, found)
+    return found
+
+
+def _shown(rows: Rows) -> list[tuple[list[int], list[int]]]:
+    """Prompts and wanted answers, as ids, of the rows that a report shows."""
+    chosen = [rows[index] for index in range(min(NUM_SAMPLES, len(rows)))]
+    return [(row.ids[: row.spans[-1][0]], row.ids[slice(*row.spans[-1])]) for row in chosen]
+
+
+def answers(model: Any, rows: Rows, tokenizer: Tokenizer, spec: WorkerSpec) -> list[str]:
+    """The model's own answers to the first held-out prompts."""
+    shown = _shown(rows)
+    limit = min(_LONGEST_SAMPLE, max(len(wanted) for _, wanted in shown) + 16)
+    prompts = [prompt for prompt, _ in shown]
+    return answer_rows(model, prompts, tokenizer, max_new_tokens=limit, device=spec.plan.device)
+
+
+def samples(before: list[str], after: list[str], rows: Rows, tokenizer: Tokenizer) -> list[dict[str, str]]:
+    """Prompt, wanted answer, and the answers before and after, as texts."""
+    decode = tokenizer.encoder.decode
+    return [
+        {"prompt": decode(prompt), "wanted": decode(wanted), "before": old, "after": new}
+        for (prompt, wanted), old, new in zip(_shown(rows), before, after, strict=True)
+    ]

@@ -1,0 +1,107 @@
+"""What is trained: a frozen base with adapters on it, or all of a model's weights. Made, saved and read back here alone."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from lorasmith.core.errors import DataProblem, EnvironmentProblem
+from lorasmith.families import FAMILIES
+from lorasmith.training.spec import WorkerSpec, result_folder
+from lorasmith.workers import lora
+from lorasmith.workers.packing import use_packing
+
+_FILES_BESIDE = (
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "vocab.json", "merges.txt",
+    "tokenizer.model", "generation_config.json",
+)  # fmt: skip
+
+
+def load_base(spec: WorkerSpec, largest_id: int = 0) -> Any:
+    """The untouched model, frozen, as the plan wants it in memory; `largest_id` is the largest token id in the data.
+
+    Raises DataProblem where the tokenizer knows more tokens than the model, EnvironmentProblem for damaged weights.
+    """
+    plan = spec.plan
+    # All weights are trained in fp32: in half precision most steps would be too small to change them.
+    dtype = "float32" if plan.method == "full" else plan.precision
+    base = FAMILIES.get(spec.family).load(
+        spec.model_folder, dtype=dtype, device=plan.device, quantization="4bit" if plan.method == "qlora" else "none"
+    )
+    rows = base.get_input_embeddings().weight.shape[0]
+    if largest_id >= rows:
+        raise DataProblem(
+            f"The tokenizer makes the token {largest_id}, and the model knows only {rows:,}",
+            why="Tokens were added and the model's embeddings were not resized, or the two do not belong together.",
+            fix="Use the tokenizer of this very model, or resize: model.resize_token_embeddings(len(tokenizer)).",
+        )
+    return base
+
+
+def require_finite(loss: float, model: torch.nn.Module, folder: Path) -> None:
+    """Raises EnvironmentProblem where `loss`, of the untouched model, is no finite number: naming the weight that is to blame, or
+    the number format."""
+    if math.isfinite(loss):
+        return
+    for name, weight in model.named_parameters():
+        if weight.is_floating_point() and not torch.isfinite(weight).all():
+            bad = int((~torch.isfinite(weight)).sum())
+            raise EnvironmentProblem(
+                f"The model's weights are damaged: '{name}' holds {bad:,} values that are no finite numbers",
+                why=f"Any loss computed with '{folder.name}' is no number either.",
+                fix="Fetch the model again (lorasmith install), or repair the file it came from.",
+            )
+    raise EnvironmentProblem(
+        "The untouched model's loss on these rows is no finite number",
+        why="Its weights are finite: numbers grow too large for their format on the way.",
+        fix="Compute in another format: --precision float32 (or bfloat16).",
+    )
+
+
+class Learner:
+    """A model ready to learn. `model` is what is called; `save` and `restore` move what has been learnt."""
+
+    def __init__(self, spec: WorkerSpec, base: Any):
+        self.spec = spec
+        self.is_full = spec.plan.method == "full"
+        plan = spec.plan
+        transformers.set_seed(spec.spec.seed)  # adapters start the same however much loading drew from the generator
+        if self.is_full:
+            self.model: Any = base.requires_grad_(True)
+        else:
+            name = spec.model_id if "/" in spec.model_id else str(spec.model_folder)
+            self.model = lora.apply_lora(base, plan, name)
+        self.is_packing = plan.packing and use_packing(self.model)
+        if plan.checkpointing:
+            # Not by the Trainer's argument: PEFT would then ask for gradients of the embeddings, and every frozen layer would be
+            # walked back.
+            base.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+
+    @property
+    def name(self) -> str:
+        """The folder, beside the report, in which the result lies."""
+        return result_folder(self.spec.plan.method)
+
+    def save(self, folder: Path) -> None:
+        """What has been learnt, in a form that loads by itself (a whole model) or onto the base (an adapter)."""
+        if not self.is_full:
+            lora.save_adapter(self.model, folder)
+            return
+        self.model.save_pretrained(folder, safe_serialization=True)
+        for name in _FILES_BESIDE:
+            file = self.spec.model_folder / name
+            if file.is_file() and not (folder / name).exists():
+                (folder / name).write_bytes(file.read_bytes())
+
+    def restore(self, folder: Path) -> None:
+        """Take up what `save`, or a checkpoint, kept in `folder`."""
+        if not self.is_full:
+            lora.restore_adapter(self.model, folder)
+            return
+        kind = type(self.model)
+        saved = kind.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
+        self.model.load_state_dict(saved.state_dict())
