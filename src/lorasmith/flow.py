@@ -6,12 +6,12 @@ Each is imported when it is first asked for: what reads data costs a third of a 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lorasmith.data.inspect import Inspection
+    from lorasmith.data.inspection import Inspection
     from lorasmith.data.tokenizer import Tokenizer
     from lorasmith.env.install import InstallResult, install
     from lorasmith.env.listing import InstalledModel, find_installed, installed_models, remove
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lorasmith.hub.recognise import know_model
     from lorasmith.plan.check import check
     from lorasmith.plan.doctor import DoctorReport, doctor
+    from lorasmith.plan.recommend import Recommendations, recommend
     from lorasmith.plan.report import CheckReport
     from lorasmith.training.launch import PlanListener, TrainResult, train
 
@@ -30,6 +31,7 @@ __all__ = [
     "InstallResult",
     "InstalledModel",
     "PlanListener",
+    "Recommendations",
     "TrainResult",
     "check",
     "doctor",
@@ -39,6 +41,7 @@ __all__ = [
     "install",
     "installed_models",
     "know_model",
+    "recommend",
     "remove",
     "train",
 ]
@@ -49,6 +52,7 @@ _PLACES = {
     "InstallResult": "env.install",
     "InstalledModel": "env.listing",
     "PlanListener": "training.launch",
+    "Recommendations": "plan.recommend",
     "TrainResult": "training.launch",
     "check": "plan.check",
     "doctor": "plan.doctor",
@@ -56,6 +60,7 @@ _PLACES = {
     "find_installed": "env.listing",
     "install": "env.install",
     "installed_models": "env.listing",
+    "recommend": "plan.recommend",
     "remove": "env.listing",
     "know_model": "hub.recognise",
     "train": "training.launch",
@@ -68,19 +73,32 @@ def __getattr__(name: str) -> Any:
     return getattr(importlib.import_module(f"lorasmith.{_PLACES[name]}"), name)
 
 
-def inspect_data(
+def inspect_data(  # noqa: PLR0913  the options of a verb
     data: str, *, model: str = "", template: str = "", format_name: str = "", columns: str = "", max_length: int = 0,
+    eval_fraction: float = 0.1, seed: int = 0, against: str = "", lines: Collection[str] = (),
     on_rows: Callable[[int], None] = lambda _: None,
 ) -> tuple[Inspection, Tokenizer | None]:  # fmt: skip
-    """What is in a file of examples; with a model, as that model would see it."""
+    """What is in a file of examples; with a model, as that model would see it. `data.inspect` says more of the arguments."""
     from lorasmith.data.inspect import inspect
     from lorasmith.data.load import open_source
     from lorasmith.data.tokenizer import load_tokenizer
     from lorasmith.hub.recognise import know_model
 
     source = open_source(Path(data), format_name=format_name, columns=columns)
-    if not model:
-        return inspect(source, on_rows=on_rows), None
-    facts = know_model(model)
-    tokenizer = load_tokenizer(facts.local_folder, template=template)
-    return inspect(source, tokenizer, max_length=max_length or facts.max_positions, on_rows=on_rows), tokenizer
+    other = open_source(Path(against), format_name=format_name, columns=columns) if against else None
+    tokenizer, cut = None, 0
+    if model:
+        facts = know_model(model)
+        tokenizer = load_tokenizer(facts.local_folder, template=template)
+        cut = max_length or facts.max_positions
+    found = inspect(
+        source,
+        tokenizer,
+        max_length=cut,
+        eval_fraction=eval_fraction,
+        seed=seed,
+        other=other,
+        lines=lines,
+        on_rows=on_rows,
+    )
+    return found, tokenizer

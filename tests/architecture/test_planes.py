@@ -14,6 +14,7 @@ import lorasmith.env
 import lorasmith.evaluation
 import lorasmith.hub
 import lorasmith.plan
+import lorasmith.profiles
 import lorasmith.training
 
 HEAVY = {"torch", "transformers", "peft", "accelerate", "datasets", "pandas", "scipy", "tensorboard"}
@@ -28,9 +29,10 @@ def _modules() -> list[str]:
         lorasmith.evaluation,
         lorasmith.hub,
         lorasmith.plan,
+        lorasmith.profiles,
         lorasmith.training,
     ]
-    found = ["lorasmith", "lorasmith.flow"]
+    found = ["lorasmith", "lorasmith.flow", "lorasmith.lora"]
     for folder in folders:
         found += [m.name for m in pkgutil.walk_packages(folder.__path__, folder.__name__ + ".")]
     return found

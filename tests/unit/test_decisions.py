@@ -11,7 +11,8 @@ import pytest
 from lorasmith.core.errors import DoesNotFitProblem
 from lorasmith.core.facts import CacheGroup, DataFacts, ModelFacts, Stack
 from lorasmith.plan.accelerators import GpuFacts
-from lorasmith.plan.choose import choose, learning_rate
+from lorasmith.plan.choose import choose
+from lorasmith.plan.rules import learning_rate
 from lorasmith.plan.hardware import HardwareFacts
 from lorasmith.training import autolearn
 from lorasmith.training.autolearn import Evaluation, Thresholds
@@ -64,6 +65,11 @@ def test_every_value_has_a_reason_and_what_is_given_wins():
         "eval_every",
         "eval_rows",
         "device",
+        "objective",
+        "memory_bytes",
+        "circular",
+        "checkpointing",
+        "modules_to_save",
     }
     assert chosen <= set(plan.reasons), chosen - set(plan.reasons)
 

@@ -22,6 +22,7 @@ VERBS = {
     "remove": "Take an installed model away",
     "data": "Look into a file of examples",
     "train": "Fine-tune a model on a file of examples",
+    "profiles": "LoRA profiles: which suits a model, and your own",
     "evaluate": "Measure the base and its adapters on the same rows",
     "serve": "Serve a model (comes later)",
     "chat": "Talk to a model, with or without an adapter",

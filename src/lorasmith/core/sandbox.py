@@ -141,7 +141,9 @@ class LimitedSandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
             if isinstance(one, (str, list, tuple)) and isinstance(other, int):
                 self.made(len(one) * max(0, other))
         if isinstance(left, int) and isinstance(right, int):
-            bits = left.bit_length() * max(1, abs(right)) if operator == "**" else left.bit_length() + right.bit_length()
+            bits = (
+                left.bit_length() * max(1, abs(right)) if operator == "**" else left.bit_length() + right.bit_length()
+            )
             if bits > _MAX_BITS:
                 raise Exceeded("it computes with numbers that are too large")
 
@@ -213,22 +215,25 @@ def _checked_filter(name: str, inner: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _check_growth(sandbox: LimitedSandbox, name: str, args: Sequence[Any]) -> None:
-    """Count what `replace`, `join`, `center`, `indent` and `wordwrap` would make of these arguments."""
-    text = sandbox.measured(args[0])
+    """Count what a filter, or a method of a text, would make of these arguments; the first is what it is applied to."""
+    text = str(sandbox.measured(args[0]))
     numbers = [abs(arg) for arg in args[1:] if isinstance(arg, int)]
     others = [len(arg) for arg in args[1:] if isinstance(arg, str)]
     if name == "replace" and len(args) > 2:
-        sandbox.made(len(str(text)) + str(text).count(str(args[1])) * len(str(args[2])))
+        sandbox.made(len(text) + text.count(str(args[1])) * len(str(args[2])))
     elif name == "join":
-        # A list joined by a text (filter), or a text that joins a list (method).
-        items, mark = (args[1], text) if isinstance(text, str) and len(args) > 1 and not others else (text, args[1] if others else "")
+        # A list that a text joins: the list comes first for the filter, the text for the method.
+        items, mark = (
+            (args[1], args[0]) if isinstance(args[0], str) and not others and len(args) > 1 else (args[0], args[1:])
+        )
         if isinstance(items, (list, tuple)):
-            sandbox.made(sum(len(item) if isinstance(item, str) else 8 for item in items) + len(str(mark)) * len(items))
-    elif name in ("indent", "center", "wordwrap"):
-        lines = 1 + str(text).count("\n") if name == "indent" else 1
-        most = max([*numbers, *others, 4]) if name != "wordwrap" else max([*others, 1])
-        pieces = len(str(text)) if name == "wordwrap" else lines
-        sandbox.made(len(str(text)) + most * pieces)
+            sizes = (len(item) if isinstance(item, str) else 8 for item in items)
+            sandbox.made(sum(sizes) + len(str(mark)) * len(items))
+    elif name == "wordwrap":
+        sandbox.made(len(text) * max([*others, 1]))
+    elif name in ("indent", "center"):
+        lines = 1 + text.count("\n") if name == "indent" else 1
+        sandbox.made(len(text) + max([*numbers, *others, 4]) * lines)
 
 
 def _check_widths(form: str) -> None:

@@ -32,6 +32,7 @@ _DTYPES = {
 _HEADS = ("lm_head.weight", "embed_out.weight")
 _INPUT_EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "embed_in.weight", "word_embeddings.weight")
 _WITHOUT_CACHE = ("encoder-only", "dual-encoder", "diffusion")
+_PARTS = ("encoder", "decoder", "text_config", "vision_config", "audio_config")
 _LANGUAGE_PARTS = ("text_config", "llm_config", "language_config", "thinker_config", "decoder")
 
 
@@ -113,6 +114,7 @@ def _facts(
     counts: Counter[str] = Counter()
     for tensor in tensors.values():
         counts[_DTYPES.get(tensor.dtype, tensor.dtype.lower())] += tensor.size
+    linear = {name: tensor for name, tensor in tensors.items() if family.adapts(name, list(tensor.shape))}
     hidden = number(config, "hidden_size", "n_embd", "d_model", "dim", "embedding_dim", default=0)
     quantization = evidence.config.get("quantization_config") or evidence.config.get("quantization") or {}
     return ModelFacts(
@@ -142,14 +144,17 @@ def _facts(
         kept_maps=kept_maps(evidence.documents),
         cache=[*cache_groups(config), *_across(stacks)] if _writes_on(family, recognition) else [],
         has_experts=any(".experts." in name for name in tensors),
-        linear_shapes=[
-            (tensor.shape[0], tensor.shape[1])
-            for name, tensor in tensors.items()
-            if family.adapts(name, list(tensor.shape))
-        ],
+        linear_shapes=[(tensor.shape[0], tensor.shape[1]) for tensor in linear.values()],
+        linear_names=[name.removesuffix(".weight") for name in linear],
+        part_types=_part_types(evidence),
         stored_dtype=_stored(tensors),
         quantization=str(quantization.get("quant_method") or "quantized") if quantization else "",
     )
+
+
+def _part_types(evidence: Evidence) -> list[str]:
+    parts: list[Any] = [evidence.config.get(key) for key in _PARTS]
+    return [str(part["model_type"]) for part in parts if isinstance(part, dict) and part.get("model_type")]
 
 
 def _lookup(tensors: dict[str, Tensor], *, writes: bool) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,9 +15,7 @@ from lorasmith.plan.hardware import HardwareFacts, parse_bytes
 from lorasmith.plan.learned import NO_CORRECTION, Correction
 from lorasmith.plan.memory import MOMENT_BYTES, Method, Training
 from lorasmith.plan.rules import Chooser, Chosen
-
-if TYPE_CHECKING:
-    from lorasmith.profiles import Profile
+from lorasmith.profiles import VARIANTS, Profile
 
 _DENSEST = 1.5  # a batch of the densest rows learns up to so many times the mean share of its tokens
 Optimizer = Literal["adamw", "adamw_8bit", "paged_adamw_8bit", "lion_8bit", "adafactor"]
@@ -92,7 +90,7 @@ def choose(
     optimizer = pick.take(
         "optimizer", Chosen("adamw", "the usual one; 8-bit ones save memory where all weights are trained")
     )
-    asked = given.get("method") or pick.profile.get("method")
+    asked = given.get("method") or ("qlora" if given.get("variant") == "qlora" else pick.profile.get("method"))
     adapter = _adapter(pick, model, data, classic=classic) if asked != "full" else _no_adapter(pick)
     free = hardware.gpu_free_bytes if device == "cuda" else hardware.ram_free_bytes
     limit = parse_bytes(given["memory"]) if given.get("memory") else 0
@@ -109,6 +107,9 @@ def choose(
     rate = rules.learning_rate(model, effective, method=fit.method, objective=data.objective)
     if classic:
         rate = rules.classic_learning_rate(model, data)
+    factor = VARIANTS[adapter.get("variant", "lora")].rate_factor
+    if factor != 1:
+        rate = Chosen(float(f"{rate.value * factor:.3g}"), f"{rate.reason}, × {factor:g} for {adapter['variant']}")
     rate = pick.take("learning_rate", rate)
     steps, epochs = rules.steps(pick, data, effective)
     warmup = pick.take("warmup_steps", Chosen(max(1, round(0.05 * steps)), "5 % of the steps"))
@@ -168,8 +169,8 @@ def _of_profile(profile: Profile | None) -> tuple[dict[str, Any], str]:
     values: dict[str, Any] = {
         "rank": None if profile.r == "auto" else profile.r, "alpha": profile.alpha, "dropout": profile.dropout,
         "target_modules": None if profile.target_modules == "auto" else profile.target_modules,
-        "modules_to_save": profile.modules_to_save or None, "variant": profile.variant,
-        "method": "qlora" if profile.quantization == "4bit" else None,
+        "modules_to_save": list(profile.modules_to_save) or None, "use_rslora": profile.use_rslora or None,
+        "variant": profile.variant, "method": "qlora" if profile.quantization == "4bit" else None,
     }  # fmt: skip
     return values, profile.name
 
@@ -177,17 +178,16 @@ def _of_profile(profile: Profile | None) -> tuple[dict[str, Any], str]:
 def _adapter(pick: Chooser, model: ModelFacts, data: DataFacts, *, classic: bool) -> dict[str, Any]:
     """The adapter's shape."""
     variant = pick.take("variant", Chosen("lora", "tuned well, it is within 1–2 % of the others"))
-    if variant == "qlora":
-        pick.reasons["variant"] = "a base in 4 bit is a method here"
-        variant = "lora"
     targets = pick.take("target_modules", Chosen("all-linear", "attention and MLP of every layer learn best together"))
     rank = pick.take("rank", rules.rank(model, data), option="lora_r")
     alpha = pick.take("alpha", rules.alpha(rank, classic=classic), option="lora_alpha")
     dropout = pick.take("dropout", rules.dropout(model, data), option="lora_dropout")
     to_save = pick.take("modules_to_save", Chosen([], "")) if pick.profile.get("modules_to_save") else []
+    is_plain = variant in {"lora", "qlora"}
     return {
-        "variant": variant, "target_modules": targets, "rank": rank, "alpha": alpha, "dropout": dropout,
-        "modules_to_save": to_save, "use_rslora": variant == "rslora" or (variant == "lora" and rank >= 64),
+        "variant": "lora" if is_plain else variant, "rank": rank, "alpha": alpha, "dropout": dropout, "modules_to_save": to_save,
+        "target_modules": targets if isinstance(targets, str) else list(targets),
+        "use_rslora": variant == "rslora" or bool(pick.profile.get("use_rslora")) or (is_plain and rank >= 64),
     }  # fmt: skip
 
 
@@ -240,6 +240,8 @@ def _explain(pick: Chooser, fitter: Fitter, fit: Fit, asked: str | None) -> None
         pick.reasons["method"] = "given" if pick.given.get("method") else f"profile {pick.profile_name}"
     elif how.method == "qlora":
         pick.reasons["method"] = f"the base in 4 bit: {without(method='lora')}"
+    else:
+        pick.reasons["method"] = "small matrices beside frozen weights: a fraction of the memory, about as good"
     if how.checkpointing:
         asked_for = pick.given.get("checkpointing")
         pick.reasons["checkpointing"] = "given" if asked_for else without(checkpointing=False)
@@ -253,7 +255,12 @@ def _packing(pick: Chooser, model: ModelFacts, data: DataFacts, micro: int) -> b
         pick.reasons["packing"] = "given"
         return False
     keeps_state = any(group.state for group in model.cache)
-    if data.objective in PREFERENCES or keeps_state or model.architecture_type != "decoder-only" or micro == 1:
-        return False
-    pick.reasons["packing"] = "rows are joined without padding; none sees another"
-    return True
+    hindrance = (
+        "one row at a time" if micro == 1
+        else "pairs of answers are padded" if data.objective in PREFERENCES
+        else "its layers carry a state from row to row" if keeps_state
+        else "decoders alone can" if model.architecture_type != "decoder-only"
+        else ""
+    )  # fmt: skip
+    pick.reasons["packing"] = hindrance or "rows are joined without padding; none sees another"
+    return not hindrance

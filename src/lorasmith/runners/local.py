@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from lorasmith.core.events import Event, Failure, Listener, Result, follow
 from lorasmith.core.progress import duration
 
 _TAIL_CHARS = 1500
+_NO_MEMORY = re.compile(r"memory allocation of \d+ bytes failed|bad_alloc")
 LIBRARIES = ("torch", "transformers", "peft", "accelerate", "safetensors")
 
 
@@ -47,6 +49,17 @@ SELDOM_NEEDED = ("bitsandbytes", "datasets", "tensorflow", "torchao", "wandb")
 """Packages that libraries import wherever they are installed, and that a worker only has where it says that it needs them."""
 
 
+def oom_kills(root: Path = Path("/")) -> int:
+    """How many processes the system has ended for want of memory since it started; 0 where it does not tell (not Linux)."""
+    told = 0
+    for file in ("proc/vmstat", "sys/fs/cgroup/memory.events"):
+        with contextlib.suppress(OSError):
+            for line in (root / file).read_text(encoding="utf-8").splitlines():
+                name, _, number = line.partition(" ")
+                told += int(number) if name == "oom_kill" else 0
+    return told
+
+
 class Worker:
     """A started worker. `events()` yields what it tells until it ends; Ctrl+C goes to it, not to us.
 
@@ -64,6 +77,7 @@ class Worker:
         self._events_path = events_path
         self._start = events_path.stat().st_size if events_path.exists() else 0
         self._interrupts = 0
+        self._oom_kills_before = oom_kills()
         with log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 [str(self.python), "-m", f"lorasmith.workers.{job}", str(spec_path)],
@@ -134,6 +148,15 @@ class Worker:
         if self._ran_out.is_set():
             return WorkerCrash(
                 f"The {self.job} worker took longer than {duration(self._limit_seconds or 0)} and was stopped", why=tail
+            )
+        # Rust's libraries abort where they get no memory; torch's and Python's errors can be handled, and are.
+        if code == -signal.SIGABRT and _NO_MEMORY.search(tail):
+            return WorkerCrash(f"The {self.job} worker died of memory", why=tail.split("\n")[0], out_of_memory=True)
+        if code == -signal.SIGKILL and oom_kills() > self._oom_kills_before:
+            return WorkerCrash(
+                f"The {self.job} worker was ended by the system",
+                why="Memory ran out, and the system chose it.",
+                out_of_memory=True,
             )
         if code == -signal.SIGKILL:
             return WorkerCrash(

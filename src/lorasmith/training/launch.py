@@ -19,8 +19,9 @@ from lorasmith.core.errors import (
     LorasmithError,
     NotFoundProblem,
     UsageProblem,
+    WorkerCrash,
 )
-from lorasmith.core.events import Listener, Progress
+from lorasmith.core.events import Decision, Listener, Progress, Writer
 from lorasmith.core.facts import PREFERENCES, DataFacts, ModelFacts, Objective
 from lorasmith.core.specs import make_spec
 from lorasmith.data.formats import FORMATS
@@ -33,6 +34,7 @@ from lorasmith.plan import hardware, learned
 from lorasmith.plan.choose import TrainPlan, choose, ways_out
 from lorasmith.runners.local import Worker, run
 from lorasmith.runners.tensorboard import curves_shown
+from lorasmith.training.ladder import step_down
 from lorasmith.training.report import TrainReport
 from lorasmith.training.spec import BASE_FILE, LOCK_FILE, SPEC_FILE, TrainSpec, WorkerSpec, result_folder
 
@@ -104,17 +106,20 @@ def _planned(spec: TrainSpec, facts: ModelFacts, folder: Path, on_event: Listene
     machine = hardware.observe()
     given = _given(spec)
     device = machine.device if given.get("device") in (None, "auto") else given["device"]
+    profile = profiles.get(spec.profile) if spec.profile else None
+    if profile:
+        profiles.require_match(profile, facts)
     can_quantize = has_package(python_for(facts.local_folder), QUANTIZER)
-    if spec.method == "qlora" and not can_quantize:
+    plan = choose(
+        given, facts, data_facts, machine, learned.correction("train", device, facts.family),
+        profile=profile, can_quantize=can_quantize,
+    )  # fmt: skip
+    if plan.method == "qlora" and not can_quantize:
         raise EnvironmentProblem(
             "QLoRA needs a package that is missing: bitsandbytes",
             why="It holds the base in 4 bit (NF4, double quantization), on GPUs and CPUs.",
             fix="pip install bitsandbytes, or for an installed model: lorasmith install MODEL --quantization 4bit",
         )
-    plan = choose(
-        given, facts, data_facts, machine, learned.correction("train", device, facts.family),
-        profile=profiles.get(spec.profile) if spec.profile else None, can_quantize=can_quantize,
-    )  # fmt: skip
     on_plan(facts, data_facts, plan, folder)
     return WorkerSpec(
         spec=spec,
@@ -188,26 +193,54 @@ def _run_training(spec: WorkerSpec, on_event: Listener) -> TrainResult:
     (folder / "logs").mkdir(exist_ok=True)
     with paths.only_one(folder / LOCK_FILE):
         pass  # another worker's events would be mixed with ours; the worker takes the lock itself in a moment
-    paths.write_text(folder / SPEC_FILE, spec.model_dump_json(indent=2) + "\n")
-    worker = Worker(
-        "train",
-        folder / SPEC_FILE,
-        folder / _EVENTS_FILE,
-        folder / "logs" / "worker.log",
-        python=python_for(spec.model_folder),
-        needs=_needs(spec, know_model(spec.spec.model)),
-    )
-    with curves_shown(folder / "logs" / "training", spec.spec.tensorboard_port, worker.python, on_event):
+    python = python_for(spec.model_folder)
+    with curves_shown(folder / "logs" / "training", spec.spec.tensorboard_port, python, on_event):
+        report = _worked(spec, python, on_event)
+    _remember(spec, report)
+    return TrainResult(folder, report)
+
+
+def _worked(spec: WorkerSpec, python: Path, on_event: Listener) -> TrainReport:
+    """The report of the worker, started again with a smaller plan where it died of memory too suddenly to do that itself."""
+    folder = spec.run_folder
+    while True:
+        paths.write_text(folder / SPEC_FILE, spec.model_dump_json(indent=2) + "\n")
+        worker = Worker(
+            "train", folder / SPEC_FILE, folder / _EVENTS_FILE, folder / "logs" / "worker.log", python=python,
+            needs=_needs(spec, know_model(spec.spec.model)),
+        )  # fmt: skip
         try:
-            report = TrainReport(**run(worker, on_event))
+            return TrainReport(**run(worker, on_event))
         except InterruptedRun as stopped:
             kept = _last_checkpoint(folder)
             stopped.fix = f"Go on with --resume-from {folder}" if kept else "It had not come to its first checkpoint."
             raise
+        except WorkerCrash as crash:
+            if not crash.details.get("out_of_memory"):
+                raise
+            wanted = crash.why
         except DoesNotFitProblem as problem:
-            raise _with_ways_out(problem, spec) from None
-    _remember(spec, report)
-    return TrainResult(folder, report)
+            if not problem.details.get("at_the_foot"):
+                raise
+            wanted = problem.why
+        spec = _smaller(folder, wanted)
+        decision = Decision(**spec.made[-1].model_dump(), lines=[spec.made[-1].reason])
+        with Writer(folder / _EVENTS_FILE) as events:
+            events.send(decision)
+        on_event(decision)
+
+
+def _smaller(folder: Path, wanted: str) -> WorkerSpec:
+    """The run in `folder` one rung down, as its worker left it. Raises DoesNotFitProblem with what takes less."""
+    spec = WorkerSpec.model_validate_json((folder / SPEC_FILE).read_text(encoding="utf-8"))
+    start = _last_checkpoint(folder)
+    step = int(start.name.rsplit("-", 1)[1]) if start else 0
+    try:
+        return step_down(spec, start, step, wanted, can_quantize=spec.can_quantize)
+    except DoesNotFitProblem as problem:
+        facts, data = know_model(spec.spec.model), DataFacts(**spec.data_facts)
+        fix = ways_out(spec.plan, _given(spec.spec), facts, data, hardware.observe())
+        raise DoesNotFitProblem(problem.what, why=problem.why, fix=fix) from None
 
 
 def _needs(spec: WorkerSpec, model: ModelFacts) -> tuple[str, ...]:
@@ -219,14 +252,6 @@ def _needs(spec: WorkerSpec, model: ModelFacts) -> tuple[str, ...]:
         QUANTIZER if is_quantized else "",
         "datasets" if plan.objective in PREFERENCES else "",
     )
-
-
-def _with_ways_out(problem: DoesNotFitProblem, spec: WorkerSpec) -> DoesNotFitProblem:
-    """The problem with each way to take less memory, as the command to type (TRN-9)."""
-    on_disk = WorkerSpec.model_validate_json((spec.run_folder / SPEC_FILE).read_text(encoding="utf-8"))
-    facts, data = know_model(spec.spec.model), DataFacts(**spec.data_facts)
-    said = ways_out(on_disk.plan, _given(spec.spec), facts, data, hardware.observe())
-    return DoesNotFitProblem(problem.what, why=problem.why, fix=said, **problem.details)
 
 
 def _remember(spec: WorkerSpec, report: TrainReport) -> None:

@@ -1,190 +1,244 @@
-"""The training report as one self-contained HTML page: curves, decisions, data, parameters, answers. No script, no request."""
+"""The training report as one self-contained HTML page: verdict, curves, decisions, answers, data, parameters. No script, no request."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from html import escape
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from lorasmith.core.facts import DataFacts
 from lorasmith.core.progress import amount, duration
-from lorasmith.training.autolearn import Evaluation, best
+from lorasmith.plan.hardware import HardwareFacts, hardware_lines
+from lorasmith.training.answers import answers_html, is_as_wanted, text
+from lorasmith.training.autolearn import Evaluation, best, gap
+from lorasmith.training.charts import Chart, Flag, Line, smoothed
+from lorasmith.training.page_style import STYLE
 from lorasmith.training.spec import WorkerSpec
+from lorasmith.training.verdict import (
+    STOP_SENTENCES,
+    command_again,
+    command_to_use,
+    off,
+    right_answers,
+    shown,
+    verdict,
+)
 
 if TYPE_CHECKING:
-    from lorasmith.training.report import TrainReport
+    from lorasmith.training.report import DecisionMade, TrainReport
 
-STOP_SENTENCES = {
-    "completed": "It ran to its planned end.",
-    "early_stopping_patience": "It stopped early: the validation loss no longer fell.",
-    "moderate_overfitting": "It stopped early: it began to learn the training rows by heart.",
-    "severe_overfitting": "It stopped early: it was learning the training rows by heart.",
-    "diverged": "It stopped because the loss rose out of bounds.",
-    "stopped_by_user": "It was stopped by hand.",
-    "time_limit": "It stopped at its time limit.",
-}
-_WIDTH, _HEIGHT, _LEFT, _BOTTOM = 720, 260, 52, 28
-
-_STYLE = """
-:root{color-scheme:light dark;--bg:#fbfbfd;--card:#fff;--ink:#1c1b22;--soft:#6b6878;--line:#e6e4ee;--accent:#5b4bd6;
---second:#c2570c;--good:#18794e}
-@media(prefers-color-scheme:dark){:root{--bg:#131218;--card:#1c1b23;--ink:#eceaf4;--soft:#9d99ad;--line:#2e2c39;
---accent:#a79bff;--second:#f0a36b;--good:#5fd39b}}
-*{box-sizing:border-box}body{margin:0;background:var(--bg);color:var(--ink);font:14px/1.5 ui-sans-serif,system-ui,sans-serif}
-main{max-width:820px;margin:0 auto;padding:32px 20px 64px}h1{font-size:28px;line-height:1.2;margin:0 0 4px}
-h2{font-size:16px;margin:0 0 12px}p{margin:0 0 12px;color:var(--soft)}
-.card{background:var(--card);border:1px solid var(--line);border-radius:12px;padding:20px;margin-top:16px;overflow-x:auto}
-.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:16px}
-.figures b{display:block;font-size:20px;font-weight:600;font-variant-numeric:tabular-nums}.figures span{color:var(--soft);font-size:12px}
-table{border-collapse:collapse;width:100%}td,th{padding:6px 12px 6px 0;text-align:left;vertical-align:top;border-top:1px solid var(--line)}
-tr:first-child>*{border-top:0}th{font-weight:500;color:var(--soft);white-space:nowrap}td.n{text-align:right;font-variant-numeric:tabular-nums}
-pre{margin:0;white-space:pre-wrap;overflow-wrap:anywhere;font:12px/1.5 ui-monospace,monospace}
-.pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(240px,1fr));gap:12px;margin-top:8px}
-.pair div{border:1px solid var(--line);border-radius:8px;padding:10px}.tag{font-size:12px;color:var(--soft)}
-.ok{color:var(--good)}svg{display:block;width:100%;height:auto;font:11px ui-sans-serif,system-ui,sans-serif}
-.key{font-size:12px;color:var(--soft)}.key i{display:inline-block;width:14px;height:3px;border-radius:2px;margin:0 6px 3px 14px}
-"""
+_TURNS = {"less_memory": "less memory", "turned_back": "turned back", "unpacked": "padded"}
+_WATT_HOUR = 3600.0
 
 
-def page(spec: WorkerSpec, facts: DataFacts, report: TrainReport) -> str:
-    """The whole page."""
-    title = escape(f"{spec.model_id} on {spec.spec.data.rsplit('/', 1)[-1]}")
-    sections = [_figures(report), _curves(report.evaluations), _samples(report), _data(facts), _parameters(spec)]
+class Made(NamedTuple):
+    """What a training was made with and on."""
+
+    machine: HardwareFacts
+    versions: dict[str, str]
+
+
+def page(spec: WorkerSpec, facts: DataFacts, report: TrainReport, made: Made) -> str:
+    """The whole page. Nothing of the data, of the answers or of a file's name can become a part of its code."""
+    data = text(spec.spec.data.rstrip("/").rsplit("/", 1)[-1])
+    sections = [
+        _figures(report), _curves(report), _decisions(report), _samples(report), _data(spec, facts, report),
+        _parameters(spec), _predicted(spec, report), _again(spec, report, made),
+    ]  # fmt: skip
+    when = report.training_completed.replace("T", " ")[:16]
     return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{text(spec.model_id)} on {data}</title>'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
-        f"<style>{_STYLE}</style></head><body><main><h1>{title}</h1>"
-        f"<p>{STOP_SENTENCES[report.stop_reason]} {escape(report.training_completed)}</p>{''.join(sections)}"
-        "</main></body></html>\n"
+        f"<style>{STYLE}</style></head><body><main><h1>{text(spec.model_id)} <small>on</small> {data}</h1>"
+        f'<p class="verdict">{text(verdict(report))}</p>'
+        f'<p class="soft">{STOP_SENTENCES[report.stop_reason]} {text(when)} · {_kind(report)}</p>'
+        f"{''.join(sections)}</main></body></html>\n"
     )
+
+
+def _kind(report: TrainReport) -> str:
+    method = {"full": "all weights trained", "qlora": "adapter over a base in 4 bit"}.get(report.method, "adapter")
+    variant = "" if report.method == "full" or report.variant == "lora" else f" ({report.variant})"
+    return text(f"{method}{variant}, objective {report.objective}")
 
 
 def _card(title: str, body: str) -> str:
     return f'<section class="card"><h2>{title}</h2>{body}</section>' if body else ""
 
 
-def _figure(value: str, label: str) -> str:
-    return f"<div><b>{value}</b><span>{label}</span></div>"
+def _table(rows: Iterable[Sequence[str]], head: Sequence[str] = (), numbers: Sequence[int] = ()) -> str:
+    """Cells are HTML. The first of each row names it; `numbers` are the columns that are aligned as such."""
+
+    def cells(row: Sequence[str], tag: str) -> str:
+        kinds = [' class="n"' if column in numbers else "" for column in range(len(row))]
+        tags = [tag if column or head else "th" for column in range(len(row))]
+        return "".join(f"<{name}{kind}>{cell}</{name}>" for name, kind, cell in zip(tags, kinds, row, strict=True))
+
+    top = f"<thead><tr>{cells(head, 'th')}</tr></thead>" if head else ""
+    body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
+    return f'<div class="wide"><table>{top}<tbody>{body}</tbody></table></div>'
 
 
 def _figures(report: TrainReport) -> str:
-    figures: list[str] = []
+    figures: list[tuple[str, str]] = []
     if report.comparison:
         base, tuned = report.comparison["base"], report.comparison["tuned"]
-        rows = report.comparison["rows"]
-        figures.append(
-            _figure(
-                f"{base['exact_match']:.0%} → {tuned['exact_match']:.0%}",
-                f"exact answers, {rows} held-out rows, base → tuned",
-            )
-        )
-        figures.append(_figure(f"{base['val_loss']:.3f} → {tuned['val_loss']:.3f}", "validation loss, base → tuned"))
-    figures.append(_figure(duration(report.duration_hours * 3600), f"{report.steps} steps"))
-    figures.append(_figure(f"{report.supervised_tokens_per_second:,.0f}", "answer tokens a second"))
-    figures.append(
-        _figure(amount(report.peak_memory_bytes), f"peak memory, planned {amount(report.predicted_peak_bytes)}")
-    )
-    return f'<section class="card figures">{"".join(figures)}</section>'
+        figures.append((f"{base['val_loss']:.3f} → {tuned['val_loss']:.3f}", "validation loss, before → after"))
+        name = right_answers(report.objective)
+        if name and "exact_match" in tuned:
+            figures.append((f"{base['exact_match']:.0%} → {tuned['exact_match']:.0%}", f"{name}, before → after"))
+    else:
+        figures.append((f"{report.final_metrics.train_loss:.3f}", "training loss at the end"))
+    planned = f"of {report.planned_steps:,} planned" if report.planned_steps > report.steps else "as planned"
+    figures += [
+        (f"{report.steps:,} steps", planned),
+        (duration(report.duration_hours * 3600), "in all"),
+        (f"{report.supervised_tokens_per_second:,.0f} /s", f"tokens learnt, of {report.tokens_per_second:,.0f} read"),
+        (amount(report.peak_memory_bytes), f"peak memory, {amount(report.predicted_peak_bytes)} planned"),
+    ]
+    if report.energy_joules is not None:
+        figures.append((_energy(report.energy_joules), f"energy of {report.energy_of}"))
+    return f'<section class="card figures">{"".join(f"<div><b>{text(value)}</b><span>{text(label)}</span></div>" for value, label in figures)}</section>'
 
 
-def _curves(history: Sequence[Evaluation]) -> str:
-    if len(history) < 2:
+def _energy(joules: float) -> str:
+    return f"{joules / _WATT_HOUR:.3g} Wh"
+
+
+def _curves(report: TrainReport) -> str:
+    curve, history = report.curve, report.evaluations
+    each = list(zip(curve.steps, curve.train_loss, strict=True)) or [(one.step, one.train_loss) for one in history]
+    held_out = [(one.step, one.val_loss) for one in history]
+    leader = best(history) if history else None
+    turns = [Flag(one.step, _TURNS[one.name]) for one in report.decisions if one.name in _TURNS]
+    lines = [Line(each, "var(--second)", is_faint=True), Line(smoothed(each), "var(--second)")]
+    large = Chart(
+        [*lines, Line(held_out, "var(--accent)", has_dots=True)],
+        "Training and validation loss by step",
+        flags=turns,
+        mark=((leader.step, leader.val_loss), f"best {leader.val_loss:.4f}") if leader else None,
+    ).svg()
+    if not large:
         return ""
-    highest = max(max(point.train_loss, point.val_loss) for point in history) * 1.05 or 1.0
-    last = history[-1].step
+    key = '<span><i style="background:var(--second)"></i>training, smoothed; faint: as it was</span>'
+    if leader:
+        key += '<span><i class="dot" style="background:var(--accent)"></i>validation</span>'
+        key += f"<span>best: {leader.val_loss:.4f} at step {leader.step:,}</span>"
+    norms = [(step, norm) for step, norm in zip(curve.steps, curve.gradient_norm, strict=True) if norm is not None]
+    small = [
+        ("Learning rate", list(zip(curve.steps, curve.learning_rate, strict=True)), "var(--accent)"),
+        ("Gradient norm", norms, "var(--second)"),
+    ]
+    drawn = [(name, Chart([Line(points, colour)], f"{name} by step", 380, 150).svg()) for name, points, colour in small]
+    beneath = "".join(f"<div><h3>{name}</h3>{svg}</div>" for name, svg in drawn if svg)
+    body = f'<div class="key">{key}</div><div class="wide large">{large}</div>'
+    return _card("Loss by step", body + (f'<div class="small-charts">{beneath}</div>' if beneath else ""))
 
-    def place(step: float, value: float) -> tuple[float, float]:
-        x = _LEFT + (_WIDTH - _LEFT - 12) * step / last
-        return x, 8 + (_HEIGHT - _BOTTOM - 8) * (1 - value / highest)
 
-    def line(values: list[tuple[int, float]], colour: str) -> str:
-        points = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(step, value) for step, value in values))
-        return f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2" stroke-linejoin="round"/>'
-
-    grid = "".join(_grid_line(place(0, highest * part / 4)[1], highest * part / 4) for part in range(5))
-    ticks = "".join(
-        f'<text x="{place(step, 0)[0]:.1f}" y="{_HEIGHT - 8}" text-anchor="middle" fill="var(--soft)">{step}</text>'
-        for step in sorted({round(last * part / 4) for part in range(5)})
+def _decisions(report: TrainReport) -> str:
+    """Everything that was decided on the way, in order: evaluations with what they measured, and changes of course."""
+    if not report.decisions:
+        return ""
+    by_step = {one.step: one for one in report.evaluations}
+    leader = best(report.evaluations) if report.evaluations else None
+    right = right_answers(report.objective)
+    rows = "".join(_decision(one, by_step.get(one.step), leader, right) for one in report.decisions)
+    heads = ["Train loss", "Validation", "Gap", *([right.capitalize()] if right else [])]
+    head = '<th class="n">Step</th>' + "".join(f'<th class="n">{name}</th>' for name in heads) + "<th>Decision</th>"
+    return _card(
+        "Decisions on the way",
+        f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>',
     )
-    leader = best(list(history))
-    x, y = place(leader.step, leader.val_loss)
-    mark = (
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="var(--accent)"><title>best: step {leader.step}</title></circle>'
-    )
-    chart = (
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="Training and validation loss by step">{grid}{ticks}'
-        + line([(point.step, point.train_loss) for point in history], "var(--second)")
-        + line([(point.step, point.val_loss) for point in history], "var(--accent)")
-        + mark
-        + "</svg>"
-    )
-    key = (
-        '<div class="key"><i style="background:var(--second)"></i>training<i style="background:var(--accent)"></i>'
-        f"validation, best {leader.val_loss:.4f} at step {leader.step}</div>"
-    )
-    return _card("Loss by step", chart + key + _decisions(history))
 
 
-def _grid_line(y: float, value: float) -> str:
+def _decision(made: DecisionMade, measured: Evaluation | None, leader: Evaluation | None, right: str) -> str:
+    columns = 4 if right else 3
+    if made.name in _TURNS or measured is None:
+        said = f"<td>{'⚠ ' if made.name in _TURNS else ''}{text(made.reason)}</td>"
+        return f'<tr class="turn"><td class="n">{made.step:,}</td><td colspan="{columns}"></td>{said}</tr>'
+    numbers = [
+        f"{made.step:,}", f"{measured.train_loss:.4f}", f"{measured.val_loss:.4f}", f"{gap(measured):+.0%}",
+        *([f"{measured.exact_match:.0%}"] if right else []),
+    ]  # fmt: skip
+    said = "goes on" if made.reason == "continue" else made.reason
+    is_best = leader is not None and measured.step == leader.step
+    cells = "".join(f'<td class="n">{number}</td>' for number in numbers)
     return (
-        f'<line x1="{_LEFT}" x2="{_WIDTH - 12}" y1="{y:.1f}" y2="{y:.1f}" stroke="var(--line)"/>'
-        f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end" fill="var(--soft)">{value:.2f}</text>'
+        f"<tr{' class=' + chr(34) + 'best' + chr(34) if is_best else ''}>{cells}"
+        f"<td>{text(said)}{' · <b>best, kept</b>' if is_best else ''}</td></tr>"
     )
-
-
-def _decisions(history: Sequence[Evaluation]) -> str:
-    rows = "".join(
-        f'<tr><td class="n">{point.number}</td><td class="n">{point.step}</td><td class="n">{point.train_loss:.4f}</td>'
-        f'<td class="n">{point.val_loss:.4f}</td><td class="n">{point.exact_match:.0%}</td></tr>'
-        for point in history
-    )
-    head = "<tr><th>Evaluation</th><th>Step</th><th>Train loss</th><th>Validation loss</th><th>Exact answers</th></tr>"
-    return f'<details style="margin-top:12px"><summary>All evaluations</summary><table>{head}{rows}</table></details>'
 
 
 def _samples(report: TrainReport) -> str:
-    blocks: list[str] = []
-    for sample in report.samples:
-        right = sample["after"].strip() == sample["wanted"].strip()
-        verdict = '<span class="ok">✓ as wanted</span>' if right else "differs from what was wanted"
-        wanted = f'<div><span class="tag">wanted</span><pre>{escape(sample["wanted"])}</pre></div>'
-        blocks.append(
-            f"<pre>{escape(sample['prompt'])}</pre>"
-            f'<div class="pair"><div><span class="tag">before</span><pre>{escape(sample["before"])}</pre></div>'
-            f'<div><span class="tag">after · {verdict}</span><pre>{escape(sample["after"])}</pre></div>'
-            f"{'' if right else wanted}</div>"
-        )
-    return _card(
-        "Held-out rows, before and after",
-        '<hr style="border:0;border-top:1px solid var(--line);margin:16px 0">'.join(blocks),
+    if not report.samples:
+        return ""
+    right = sum(is_as_wanted(sample, "after") for sample in report.samples)
+    key = (
+        '<div class="key"><span><ins>equals the wanted answer</ins></span><span><mark>does not</mark></span>'
+        f"<span><del>‸</del> something is missing</span><span>{right} of these {len(report.samples)} are as wanted</span></div>"
     )
+    return _card("Held-out rows, before and after", key + answers_html(report.samples))
 
 
-def _data(facts: DataFacts) -> str:
+def _data(spec: WorkerSpec, facts: DataFacts, report: TrainReport) -> str:
+    share = facts.num_supervised_tokens / max(1, facts.num_tokens)
+    bad = f", {facts.num_bad_rows:,} left out as unusable" if facts.num_bad_rows else ""
     rows = {
-        "Format": facts.format,
-        "Rows": f"{facts.num_train:,} to learn from, {facts.num_validation:,} held out, {facts.num_bad_rows:,} left out as unusable",
-        "Tokens": f"{facts.num_tokens:,}, of which {facts.num_supervised_tokens:,} are learnt",
-        "Row length": f"{facts.length_p50:,} tokens in the middle, {facts.length_p995:,} at 99.5 %, {facts.length_max:,} at most",
+        "File": spec.spec.data,
+        "Format": f"{facts.format}, objective {facts.objective}",
+        "Rows": f"{facts.num_train:,} to learn from, {facts.num_validation:,} held out{bad}",
+        "Tokens": f"{facts.num_tokens:,}, of which {facts.num_supervised_tokens:,} are learnt ({share:.0%})",
+        "Length of a row": f"{facts.length_p50:,} tokens in the middle, {facts.length_p995:,} at 99.5 %, {facts.length_max:,} at most",
+        "Truncated": f"{report.answers_cut:,} answers lost their end at {spec.plan.max_length:,} tokens"
+        if report.answers_cut
+        else f"no answer, at {spec.plan.max_length:,} tokens",
+        "SHA-256": f"{facts.sha256[:16]}…",
     }
-    return _card(
-        "Data",
-        "<table>"
-        + "".join(f"<tr><th>{key}</th><td>{escape(text)}</td></tr>" for key, text in rows.items())
-        + "</table>",
-    )
+    return _card("Data", _table((name, text(value)) for name, value in rows.items()))
 
 
 def _parameters(spec: WorkerSpec) -> str:
     plan = spec.plan.model_dump()
-    rows = "".join(
-        f'<tr><th>{name.replace("_", " ")}</th><td class="n">{escape(_shown(plan[name]))}</td><td>{escape(reason)}</td></tr>'
+    rows = [
+        (name.replace("_", " "), text(shown(plan[name])), text(reason))
         for name, reason in spec.plan.reasons.items()
-        if name in plan
+        if name in plan and name != "predicted_peak_bytes"
+    ]
+    return _card("Parameters and their reasons", _table(rows))
+
+
+def _predicted(spec: WorkerSpec, report: TrainReport) -> str:
+    planned, peak = report.predicted_peak_bytes, report.peak_memory_bytes
+    rows = [("Peak memory", amount(planned), amount(peak), off(planned, peak))]
+    expected, took = report.expected_seconds, report.course_seconds
+    if expected and took:
+        rows.append(("Time of the steps and evaluations", duration(expected), duration(took), off(expected, took)))
+    note = [spec.plan.reasons.get("predicted_peak_bytes", "")]
+    if report.steps < report.planned_steps and expected:
+        note.append(f"The rehearsal foretold {duration(report.predicted_seconds)} for all {report.planned_steps:,} steps.")
+    if report.energy_joules is not None:
+        note.append(
+            f"Energy: {report.energy_joules:,.0f} J ({_energy(report.energy_joules)}) by the counters of the {report.energy_of}, "
+            "whoever used them meanwhile."
+        )
+    said = " ".join(part for part in note if part)
+    table = _table(([text(cell) for cell in row] for row in rows), ("", "Predicted", "Measured", "Off by"), (1, 2, 3))
+    return _card("Predicted and measured", table + (f'<p class="soft small" style="margin:10px 0 0">{text(said)}</p>' if said else ""))
+
+
+def _again(spec: WorkerSpec, report: TrainReport, made: Made) -> str:
+    """All that is needed to make the same once more, and to use it."""
+    use = command_to_use(spec.spec.model, report.method, str(spec.run_folder))
+    revision = f", revision {spec.model_revision}" if spec.model_revision else ""
+    rows = {
+        "Base": f"{spec.model_id}{revision}",
+        "Seed": str(spec.spec.seed),
+        "Versions": ", ".join(f"{name} {version}" for name, version in made.versions.items()),
+        **dict(hardware_lines(made.machine)),
+    }
+    return _card(
+        "Make and use it again",
+        f'<h3>Use it</h3><pre class="command">{text(use)}</pre>'
+        f'<h3>Train the same again</h3><pre class="command">{text(command_again(spec.spec))}</pre>'
+        + _table((name, text(value)) for name, value in rows.items()),
     )
-    return _card("Parameters and their reasons", f"<table>{rows}</table>")
-
-
-def _shown(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -16,21 +16,15 @@ from lorasmith.core import paths
 from lorasmith.core.facts import DataFacts
 from lorasmith.plan import hardware
 from lorasmith.training.autolearn import Evaluation, StopReason, best
-from lorasmith.training.page import page
-from lorasmith.training.spec import WorkerSpec, result_folder
+from lorasmith.training.curve import Curve, read_curve
+from lorasmith.training.page import Made, page
+from lorasmith.training.spec import DecisionMade, WorkerSpec, result_folder
 
+EVENTS_FILE = "events.jsonl"
+# Of a report: what is too long for the history of all runs. It stands in the run's own report.
+_NOT_REMEMBERED = ("samples", "evaluations", "decisions", "curve")
 # Of the hardware: what says nothing of the run, or too much of the machine.
 _OF_THE_MOMENT: dict[str, Any] = {"ram_free_bytes": True, "gpus": {"__all__": {"free_bytes", "uuid"}}}
-
-
-class DecisionMade(BaseModel):
-    """Something decided along the way, with its reason."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    step: int
-    name: str
-    reason: str
 
 
 class Outcome(BaseModel):
@@ -44,12 +38,20 @@ class Outcome(BaseModel):
     train_seconds: float
     predicted_seconds: float
     """Of all steps and evaluations, as the rehearsal foretold."""
+    course_seconds: float = 0.0
+    """What the steps and evaluations that were done took, with their checkpoints."""
+    energy_joules: float | None = None
+    """As the machine's own counters say; None where they cannot be read."""
+    energy_of: str = ""
+    """What those count: CPU, GPU, or both."""
     tokens: int
     supervised_tokens: int
     peak_memory_bytes: int
     history: list[Evaluation]
     decisions: list[DecisionMade]
     last_train_loss: float
+    answers_cut: int = 0
+    """Rows to learn from whose answer lost its end to `max_length`."""
     comparison: dict[str, Any] | None
     samples: list[dict[str, str]]
     versions: dict[str, str]
@@ -99,18 +101,36 @@ class TrainReport(BaseModel):
     lora_config: LoraFacts
     dataset_info: DatasetInfo
     steps: int
+    planned_steps: int = 0
     train_seconds: float
+    """Of the steps alone."""
     tokens_per_second: float
     supervised_tokens_per_second: float
     predicted_seconds: float
+    """Of all planned steps and their evaluations, as the rehearsal foretold."""
+    course_seconds: float = 0.0
+    """What those that were done took, with their checkpoints."""
+    energy_joules: float | None = None
+    """By the machine's own counters, from the first step to the last; None where they cannot be read."""
+    energy_of: str = ""
+    """What was counted: `CPU`, `GPU`, `GPU and CPU`."""
     predicted_peak_bytes: int
     peak_memory_bytes: int
     method: str
     variant: str
+    objective: str = "sft"
+    answers_cut: int = 0
+    """Rows to learn from whose answer lost its end to the length limit."""
     comparison: dict[str, Any] | None
     evaluations: list[Evaluation]
     decisions: list[DecisionMade]
     samples: list[dict[str, str]]
+    curve: Curve = Curve()
+
+    @property
+    def expected_seconds(self) -> float:
+        """What the steps that were done should have taken, as the rehearsal foretold."""
+        return self.predicted_seconds * min(1.0, self.steps / max(1, self.planned_steps))
 
 
 def peak_memory_bytes(device: str) -> int:
@@ -146,7 +166,13 @@ def write(spec: WorkerSpec, facts: DataFacts, outcome: Outcome) -> dict[str, Any
         train_seconds=round(outcome.train_seconds, 2),
         tokens_per_second=round(outcome.tokens / max(1e-9, outcome.train_seconds), 1),
         supervised_tokens_per_second=round(outcome.supervised_tokens / max(1e-9, outcome.train_seconds), 1),
+        planned_steps=plan.steps,
         predicted_seconds=round(outcome.predicted_seconds, 2),
+        course_seconds=round(outcome.course_seconds, 2),
+        energy_joules=None if outcome.energy_joules is None else round(outcome.energy_joules, 1),
+        energy_of=outcome.energy_of,
+        objective=plan.objective,
+        answers_cut=outcome.answers_cut,
         method=plan.method,
         variant=plan.variant,
         decisions=outcome.decisions,
@@ -155,24 +181,28 @@ def write(spec: WorkerSpec, facts: DataFacts, outcome: Outcome) -> dict[str, Any
         comparison=outcome.comparison,
         evaluations=outcome.history,
         samples=outcome.samples,
+        curve=read_curve(run / EVENTS_FILE, outcome.steps_done),
     )
     values = report.model_dump(mode="json")
     result = run / result_folder(plan.method)
-    paths.write_json(result / "manifest.json", _manifest(spec, facts, outcome, report))
+    made = Made(
+        hardware.observe(), {"lorasmith": version("lorasmith"), "python": platform.python_version(), **outcome.versions}
+    )
+    paths.write_json(result / "manifest.json", _manifest(spec, facts, report, made))
     paths.write_json(
         result / "training_state.json",
         {"stop_reason": outcome.stop_reason, "step": outcome.steps_done, "metrics": values["evaluations"]},
     )
-    paths.write_text(run / "training_report.html", page(spec, facts, report))
+    paths.write_text(run / "training_report.html", page(spec, facts, report, made))
     paths.write_json(run / "training_report.json", values)
     _remember(
         run.parent / "training_history.json",
-        {"run": run.name, **values, "samples": None, "evaluations": None, "decisions": None},
+        {"run": run.name, **values, **dict.fromkeys(_NOT_REMEMBERED)},
     )
     return values
 
 
-def _manifest(spec: WorkerSpec, facts: DataFacts, outcome: Outcome, report: TrainReport) -> dict[str, Any]:
+def _manifest(spec: WorkerSpec, facts: DataFacts, report: TrainReport, made: Made) -> dict[str, Any]:
     """All that is needed to make this adapter again, and what it was made on. No path, no secret."""
     plan = spec.plan.model_dump(mode="json")
     reasons = plan.pop("reasons")
@@ -183,10 +213,16 @@ def _manifest(spec: WorkerSpec, facts: DataFacts, outcome: Outcome, report: Trai
         "parameters": {name: {"value": value, "reason": reasons.get(name, "")} for name, value in plan.items()},
         "asked": spec.spec.model_dump(mode="json", exclude_defaults=True, exclude={"model", "data", "output"}),
         "seed": spec.spec.seed,
-        "versions": {"lorasmith": version("lorasmith"), "python": platform.python_version(), **outcome.versions},
-        "hardware": hardware.observe().model_dump(mode="json", exclude=_OF_THE_MOMENT),
+        "versions": made.versions,
+        "hardware": made.machine.model_dump(mode="json", exclude=_OF_THE_MOMENT),
         "peak_memory_bytes": {"predicted": report.predicted_peak_bytes, "measured": report.peak_memory_bytes},
-        "seconds": {"predicted": report.predicted_seconds, "measured": report.train_seconds},
+        "seconds": {
+            "predicted": report.predicted_seconds,
+            "measured": report.course_seconds,
+            "steps_alone": report.train_seconds,
+        },
+        "energy_joules": report.energy_joules,
+        "energy_of": report.energy_of,
         "tokens_per_second": {"all": report.tokens_per_second, "supervised": report.supervised_tokens_per_second},
         "stop_reason": report.stop_reason,
         "final_metrics": report.final_metrics.model_dump(mode="json"),

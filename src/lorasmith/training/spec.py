@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from lorasmith.core.errors import UsageProblem
 from lorasmith.core.registry import nearest
 from lorasmith.plan.choose import TrainPlan
+from lorasmith.profiles import VARIANTS
 
 SPEC_FILE = "spec.json"
 BASE_FILE = "base.json"  # what the untouched base made of the held-out rows
@@ -35,7 +36,10 @@ class TrainSpec(BaseModel):
         default=None,
         description="Adapters (lora), adapters over a base in 4 bit (qlora), all weights (full) [lora; qlora if only that fits]",
     )
-    variant: str | None = Field(default=None, description="Kind of adapter: lora, dora, rslora, pissa … [lora]")
+    variant: str | None = Field(
+        default=None,
+        description="Kind of adapter: lora, dora, rslora, pissa … [lora]; all of them: lorasmith profiles variants",
+    )
     profile: str | None = Field(
         default=None, description="A profile's values in place of the rules (lorasmith profiles list)"
     )
@@ -81,6 +85,23 @@ class TrainSpec(BaseModel):
         default=None, ge=1, le=65535, description="Show the curves in TensorBoard at this port while it trains"
     )
 
+    @field_validator("variant")
+    @classmethod
+    def _is_variant(cls, value: str | None) -> str | None:
+        if value is not None and value not in VARIANTS:
+            raise ValueError(nearest(value, VARIANTS))
+        return value
+
+
+class DecisionMade(BaseModel):
+    """Something decided along the way, with its reason."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    step: int
+    name: str
+    reason: str
+
 
 class WorkerSpec(BaseModel):
     """What the training worker is given: only plain values, so that it can be started anywhere."""
@@ -100,6 +121,8 @@ class WorkerSpec(BaseModel):
     resume_from: Path | None = None
     can_quantize: bool = False
     """Whether the model's environment can hold a base in 4 bit."""
+    made: list[DecisionMade] = []
+    """What was decided on the way here: smaller plans, lower rates."""
     watch_parent: bool = True
     """Stop with a checkpoint when the process that started it is gone."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 from lorasmith.core import paths
@@ -61,7 +62,8 @@ def answers(model: Any, rows: Rows, tokenizer: Tokenizer, spec: WorkerSpec) -> l
     """The model's own answers to the first held-out prompts."""
     shown = _shown(rows)
     limit = min(_LONGEST_SAMPLE, max(len(wanted) for _, wanted in shown) + 16)
-    prompts = [prompt for prompt, _ in shown]
+    room = getattr(model.config, "max_position_embeddings", None) or sys.maxsize
+    prompts = [prompt[-max(1, room - limit) :] for prompt, _ in shown]
     return answer_rows(model, prompts, tokenizer, max_new_tokens=limit, device=spec.plan.device)
 
 

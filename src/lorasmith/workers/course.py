@@ -16,7 +16,7 @@ from lorasmith.core.events import Checkpoint, Decision, Metric, Progress, Step, 
 from lorasmith.core.progress import amount, duration
 from lorasmith.trackers import TRACKERS
 from lorasmith.training import autolearn, report
-from lorasmith.training.spec import WorkerSpec
+from lorasmith.training.spec import DecisionMade, WorkerSpec
 from lorasmith.workers import lora
 from lorasmith.workers.comparison import summary
 from lorasmith.workers.learner import Learner, require_finite
@@ -40,7 +40,7 @@ class Course(TrainerCallback):
         self.trainer, self.learner, self.plan = trainer, learner, trainer.plan
         self.best_folder = spec.run_folder / "checkpoints" / "best"
         self.history: list[autolearn.Evaluation] = []
-        self.decisions: list[report.DecisionMade] = []
+        self.decisions: list[DecisionMade] = []
         self.stop_reason: autolearn.StopReason = "completed"
         self.losses_since: list[float] = []
         self.watch = autolearn.LossWatch()
@@ -80,7 +80,7 @@ class Course(TrainerCallback):
     def restore(self, checkpoint: Path) -> None:
         state = read_state(checkpoint)
         self.history = [autolearn.Evaluation(**fields) for fields in state["history"]]
-        self.decisions = [report.DecisionMade(**fields) for fields in state["decisions"]]
+        self.decisions = [DecisionMade(**fields) for fields in state["decisions"]]
         self.losses_since = state["losses_since"]
         self.watch = autolearn.LossWatch(**state["watch"])
         self.turns = max(self.turns, state["turns"])
@@ -93,7 +93,7 @@ class Course(TrainerCallback):
 
     def decide(self, step: int, name: str, reason: str, lines: list[str] | None = None) -> None:
         """Tell of something decided along the way and keep it for the report."""
-        self.decisions.append(report.DecisionMade(step=step, name=name, reason=reason))
+        self.decisions.append(DecisionMade(step=step, name=name, reason=reason))
         self.events.send(Decision(step=step, name=name, reason=reason, lines=lines or [reason]))
 
     # Trainer's hooks.

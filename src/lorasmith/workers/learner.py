@@ -79,7 +79,8 @@ class Learner:
         if plan.checkpointing:
             # Not by the Trainer's argument: PEFT would then ask for gradients of the embeddings, and every frozen layer would be
             # walked back.
-            base.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            enable = getattr(base, "activation_checkpointing_enable", None) or base.gradient_checkpointing_enable
+            enable({"use_reentrant": False})
 
     @property
     def name(self) -> str:

@@ -15,15 +15,15 @@ import torch
 import transformers
 
 from lorasmith.core import paths
-from lorasmith.core.errors import DataProblem, DoesNotFitProblem, LorasmithError
+from lorasmith.core.errors import DataProblem, LorasmithError
 from lorasmith.core.events import Decision, Warn, Writer
 from lorasmith.core.facts import DataFacts
 from lorasmith.data.tokenizer import Tokenizer, load_tokenizer
 from lorasmith.plan import hardware
 from lorasmith.plan.choose import TrainPlan
 from lorasmith.training import autolearn, report
-from lorasmith.training.ladder import smaller
-from lorasmith.training.spec import LOCK_FILE, SPEC_FILE, WorkerSpec
+from lorasmith.training.ladder import step_down
+from lorasmith.training.spec import LOCK_FILE, DecisionMade, WorkerSpec
 from lorasmith.workers import comparison, lora
 from lorasmith.workers.course import Course, Diverged
 from lorasmith.workers.learner import Learner, load_base, require_finite
@@ -44,13 +44,10 @@ _LEFT_ALONE = 0.05  # of the free memory, for others
 
 
 class Attempt:
-    """One way through a training: made anew, with a smaller plan or a lower rate, where the one before broke off.
+    """One way through a training: made anew, with a smaller plan or a lower rate, where the one before broke off."""
 
-    `made` are the decisions that led here.
-    """
-
-    def __init__(self, spec: WorkerSpec, events: Writer, made: list[report.DecisionMade], turns: int):
-        self.spec, self.events, self.made, self.turns = spec, events, made, turns
+    def __init__(self, spec: WorkerSpec, events: Writer, turns: int):
+        self.spec, self.events, self.turns = spec, events, turns
         self.facts = DataFacts(**spec.data_facts)
         self.base: dict[str, Any] | None = None
         self.tokenizer: Tokenizer
@@ -82,7 +79,7 @@ class Attempt:
         if spec.resume_from:
             course.restore(spec.resume_from)
         course.turns = self.turns
-        course.decisions += [decision for decision in self.made if decision not in course.decisions]
+        course.decisions += [decision for decision in spec.made if decision not in course.decisions]
         return course
 
     def run(self) -> None:
@@ -139,10 +136,9 @@ def train(text: str, events: Writer) -> dict[str, Any]:
 
 
 def _train(spec: WorkerSpec, events: Writer) -> dict[str, Any]:
-    made: list[report.DecisionMade] = []
     turns = read_state(spec.resume_from)["turns"] if spec.resume_from else 0
     while True:
-        attempt = Attempt(spec, events, made, turns)
+        attempt = Attempt(spec, events, turns)
         diverged, wanted, rescued = "", "", None
         try:
             if turns > autolearn.MAX_TURNS:
@@ -163,14 +159,15 @@ def _train(spec: WorkerSpec, events: Writer) -> dict[str, Any]:
         gc.collect()
         if diverged:
             turns += 1
-            spec, decision = _turned_back(spec, step, diverged, turns)
+            spec = _turned_back(spec, step, diverged, turns)
         else:
-            spec, decision = _one_rung_down(spec, rescued, step, wanted)
-        made.append(decision)
+            last = spec.run_folder / "checkpoints" / "last"
+            spec = step_down(spec, rescued or (last.resolve() if last.exists() else None), step, wanted)
+        decision = spec.made[-1]
         events.send(Decision(**decision.model_dump(), lines=[f"step {step}: {decision.reason}"]))
 
 
-def _turned_back(spec: WorkerSpec, step: int, trouble: str, turns: int) -> tuple[WorkerSpec, report.DecisionMade]:
+def _turned_back(spec: WorkerSpec, step: int, trouble: str, turns: int) -> WorkerSpec:
     """Back to the last evaluated checkpoint, or to the start, with half the learning rate (TRN-4). What came after is removed, so
     that a run that is stopped and resumed goes the same way."""
     folder = spec.run_folder / "checkpoints"
@@ -189,8 +186,8 @@ def _turned_back(spec: WorkerSpec, step: int, trouble: str, turns: int) -> tuple
     if turns > autolearn.MAX_TURNS:
         then = f"it has turned back {autolearn.MAX_TURNS} times already, so it ends"
     reason = f"{trouble}: back to {where}, {then}"
-    decision = report.DecisionMade(step=step, name="turned_back", reason=reason)
-    return spec.model_copy(update={"resume_from": target}), decision
+    decision = DecisionMade(step=step, name="turned_back", reason=reason)
+    return spec.model_copy(update={"resume_from": target, "made": [*spec.made, decision]})
 
 
 def _give_up(attempt: Attempt) -> None:
@@ -200,31 +197,6 @@ def _give_up(attempt: Attempt) -> None:
     if attempt.spec.resume_from:
         attempt.learner.restore(attempt.spec.resume_from)
         course.trainer.state.global_step = checkpoint_step(attempt.spec.resume_from)
-
-
-def _one_rung_down(
-    spec: WorkerSpec, rescued: Path | None, step: int, wanted: str
-) -> tuple[WorkerSpec, report.DecisionMade]:
-    """The same training in less memory, from where it was (AUT-2). It is written down, so that a resumed run is as small.
-
-    Raises DoesNotFitProblem at the foot of the ladder.
-    """
-    last = spec.run_folder / "checkpoints" / "last"
-    start = rescued or (last.resolve() if last.exists() else None)
-    below = smaller(spec.plan, can_quantize=spec.can_quantize and start is None)
-    if below is None:
-        raise DoesNotFitProblem(
-            "Memory ran out, and there is no smaller way left to train this",
-            why=wanted, needed=0, free=hardware.ram().available,
-        )  # fmt: skip
-    plan, said = below
-    where = f", from step {checkpoint_step(start)}" if start else ""
-    decision = report.DecisionMade(step=step, name="less_memory", reason=f"memory ran out: {said}{where}")
-    spec = spec.model_copy(update={"plan": plan, "resume_from": start})
-    paths.write_text(
-        spec.run_folder / SPEC_FILE, spec.model_copy(update={"resume_from": None}).model_dump_json(indent=2) + "\n"
-    )
-    return spec, decision
 
 
 def _check_rows(rows: Rows, spec: WorkerSpec, events: Writer) -> None:

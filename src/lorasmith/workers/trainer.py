@@ -217,7 +217,15 @@ class Run(Trainer):
             file.rename(partial / file.name)
         inner.rmdir()
         (partial / "README.md").unlink(missing_ok=True)
+        if self.plan.method != "full":
+            lora.save_state(model, partial)
         (partial / STATE_FILE).write_text(json.dumps(self.extra_state), encoding="utf-8")
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        if self.plan.method == "full":
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+        else:
+            lora.restore_adapter(model or self.model, Path(resume_from_checkpoint))
 
     def _get_output_dir(self, trial: Any) -> str:
         return str(self._save_into)

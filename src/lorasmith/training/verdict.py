@@ -1,0 +1,84 @@
+"""How a training went, in sentences: for the terminal and for the report. It measures nothing."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from lorasmith.core.facts import PREFERENCES
+from lorasmith.training.spec import TrainSpec, result_folder
+
+if TYPE_CHECKING:
+    from lorasmith.training.report import TrainReport
+
+STOP_SENTENCES = {
+    "completed": "It ran to its planned end.",
+    "early_stopping_patience": "It stopped early: the validation loss no longer fell.",
+    "moderate_overfitting": "It stopped early: it began to learn the training rows by heart.",
+    "severe_overfitting": "It stopped early: it was learning the training rows by heart.",
+    "diverged": "It stopped because the loss rose out of bounds.",
+    "stopped_by_user": "It was stopped by hand.",
+    "time_limit": "It stopped at its time limit.",
+}
+_MIN_GAIN = 0.01  # of the loss: less is no difference
+# What says nothing of what is learnt, and what another run must not have: its folder is taken.
+_NOT_REPEATED = {"model", "data", "output", "tensorboard_port"}
+
+
+def right_answers(objective: str) -> str:
+    """What the share of right answers is a share of; empty where there is no right answer."""
+    if objective == "pretrain":
+        return ""
+    return "right choices" if objective in PREFERENCES else "exact answers"
+
+
+def verdict(report: TrainReport) -> str:
+    """Whether it was worth it, by rows that it has not seen."""
+    compared = report.comparison
+    if report.stop_reason == "diverged":
+        return "It did not learn: the loss rose however often the learning rate was halved. What is kept is its last good state."
+    if not compared:
+        return "No row was held out, so nothing says how it does on rows that it has not seen."
+    base, tuned = compared["base"], compared["tuned"]
+    rows = f"{compared['rows']:,} held-out row{'' if compared['rows'] == 1 else 's'}"
+    before, after = base["val_loss"], tuned["val_loss"]
+    if after > before * (1 - _MIN_GAIN):
+        what = "rose" if after > before * (1 + _MIN_GAIN) else "hardly changed"
+        return f"It is no better than the base: on {rows} the loss {what}, {before:.3f} → {after:.3f}."
+    said = f"On {rows} the loss fell from {before:.3f} to {after:.3f}"
+    name = right_answers(report.objective)
+    if name and "exact_match" in tuned and (base["exact_match"] or tuned["exact_match"]):
+        said += f", {name} went from {base['exact_match']:.0%} to {tuned['exact_match']:.0%}"
+    return f"{said}."
+
+
+def off(predicted: float, measured: float) -> str:
+    """How far a prediction was off: `+12 %` where more was measured than predicted."""
+    return f"{100 * (measured / predicted - 1):+.0f} %" if predicted > 0 and measured > 0 else ""
+
+
+def command_again(spec: TrainSpec) -> str:
+    """The command that trains the same once more, into a new folder."""
+    words = ["lorasmith", "train", spec.model, "--data", spec.data]
+    for name, value in spec.model_dump(exclude_defaults=True).items():
+        if name in _NOT_REPEATED or value is None:
+            continue
+        flag = f"--{name.replace('_', '-')}"
+        words += [flag] if value is True else [flag, str(value)]
+    return shlex.join(words)
+
+
+def command_to_use(model: str, method: str, folder: str) -> str:
+    """The command that talks to what was trained in `folder`: an adapter needs its base, a whole model nothing."""
+    if method == "full":
+        return shlex.join(["lorasmith", "chat", f"{folder}/{result_folder(method)}"])
+    return shlex.join(["lorasmith", "chat", model, "--adapter", folder])
+
+
+def shown(value: object) -> str:
+    """A parameter as people read it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(str(part) for part in value)  # type: ignore[reportUnknownVariableType]
+    return f"{value:g}" if isinstance(value, float) else str(value)

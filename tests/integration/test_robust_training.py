@@ -1,0 +1,285 @@
+"""Trainings that go wrong and come right: memory that runs out, losses that leave their path, bases that are damaged."""
+
+from __future__ import annotations
+
+import json
+import random
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tests.conftest import write_rows
+from tests.integration.test_train import told, wait_for_step
+
+import lorasmith
+from lorasmith.core.errors import DataProblem, DoesNotFitProblem, EnvironmentProblem
+from lorasmith.core.events import Writer
+from lorasmith.hub.recognise import know_model
+from lorasmith.plan.choose import TrainPlan
+from lorasmith.training import launch
+from lorasmith.training.ladder import smaller
+from lorasmith.training.spec import TrainSpec, WorkerSpec
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # of libraries: this is their process as much as ours
+
+
+def planned(model: Path, data: Path, folder: Path, **options) -> WorkerSpec:
+    """What `lorasmith train` would give its worker."""
+    folder.mkdir()
+    (folder / "logs").mkdir()
+    spec = TrainSpec(model=str(model), data=str(data), output=str(folder), **options)
+    return launch._planned(spec, know_model(spec.model), folder, lambda _: None, lambda *_: None)
+
+
+def with_plan(spec: WorkerSpec, **changes) -> WorkerSpec:
+    return spec.model_copy(update={"plan": spec.plan.model_copy(update=changes)})
+
+
+def train_here(spec: WorkerSpec) -> dict:
+    """The worker's work in this process: no start of seconds, and what it holds can be looked at."""
+    from lorasmith.workers.train import _train
+
+    with Writer(spec.run_folder / "events.jsonl") as events:
+        return _train(spec, events)
+
+
+def step_losses(folder: Path) -> list[float]:
+    return [e.values["loss/train"] for e in told(folder) if e.type == "metric" and "loss/train" in e.values]
+
+
+def reasons(folder: Path, name: str) -> list[str]:
+    return [event.reason for event in told(folder) if event.type == "decision" and event.name == name]
+
+
+@pytest.fixture(scope="module")
+def long_rows(tmp_path_factory) -> Path:
+    rng = random.Random(0)
+    words = ["red", "blue", "green", "seven", "nine"]
+    rows = (
+        {"prompt": " ".join(rng.choice(words) for _ in range(rng.randint(30, 60))), "completion": "yes and no " * 8}
+        for _ in range(40)
+    )
+    return write_rows(tmp_path_factory.mktemp("long") / "long.jsonl", rows)
+
+
+def test_a_rehearsal_leaves_no_trace(tiny_llama, sums, tmp_path, one_thread):
+    """AUT-2: weights, optimizer and random generators are what they were; what it tells is true."""
+    from lorasmith.workers.rehearsal import rehearse
+    from lorasmith.workers.train import Attempt
+
+    spec = planned(tiny_llama, sums, tmp_path / "run", max_steps=4)
+    with Writer(spec.run_folder / "events.jsonl") as events:
+        attempt = Attempt(spec, events, 0)
+        trainer = attempt.prepare().trainer
+    trainer.create_optimizer_and_scheduler(4)
+    trainer.model_wrapped = trainer.model
+    before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+    generators = random.getstate(), torch.get_rng_state()
+    rehearsed = rehearse(trainer, attempt.course.validation)
+    attempt.close()
+    assert all(torch.equal(value, before[name]) for name, value in trainer.model.state_dict().items())
+    assert random.getstate() == generators[0]
+    assert torch.equal(torch.get_rng_state(), generators[1])
+    assert not trainer.optimizer.state
+    assert all(parameter.grad is None for parameter in trainer.model.parameters())
+    assert trainer.optimizer.param_groups[0]["lr"] == pytest.approx(trainer.lr_scheduler.get_last_lr()[0])
+    assert not list(trainer.folder.iterdir())
+    assert rehearsed.rows == spec.plan.micro_batch
+    assert rehearsed.tokens == sum(sorted(trainer.rows.lengths)[-rehearsed.rows :])
+    assert rehearsed.seconds > 0
+    assert rehearsed.peak_bytes > 10**8
+
+
+def test_the_ladder_keeps_the_rows_of_a_step(tiny_llama, sums, tmp_path):
+    """AUT-2: micro-batch halved and accumulation doubled first, then freed memory, checkpointing, 4 bit; then nothing is left."""
+    plan: TrainPlan = with_plan(planned(tiny_llama, sums, tmp_path / "run"), micro_batch=6, accumulation=2).plan
+    seen = []
+    while below := smaller(plan, can_quantize=True):
+        plan, said = below
+        assert plan.effective_batch == 12
+        seen.append((plan.micro_batch, plan.tight_memory, plan.checkpointing, plan.method))
+        assert said in plan.reasons[{1: "micro_batch"}.get(len(seen), next(iter(set(plan.reasons) - {""})))] or len(seen) > 1
+    assert seen == [
+        (3, False, False, "lora"), (1, False, False, "lora"), (1, True, False, "lora"), (1, True, True, "lora"),
+        (1, True, True, "qlora"),
+    ]  # fmt: skip
+
+
+def test_where_memory_runs_out_it_steps_down_and_learns_the_same(tiny_llama, long_rows, tmp_path):
+    """AUT-2: with room for a part of the batch only, the rehearsal finds what fits; each step's rows and loss stay what they were."""
+    options = {"max_steps": 3, "lora_dropout": 0.0, "eval_fraction": 0.0, "seed": 3}
+    free = planned(tiny_llama, long_rows, tmp_path / "free", **options)
+    train_here(free)
+    spec = planned(tiny_llama, long_rows, tmp_path / "tight", **options)
+    report = launch._worked(with_plan(spec, memory_bytes=345_000_000), Path(sys.executable), lambda _: None)
+    said = reasons(spec.run_folder, "less_memory")
+    assert said[0] == "memory ran out: rows at a time 16 → 8, accumulated 1 → 2 times"
+    assert [decision.reason for decision in report.decisions if decision.name == "less_memory"] == said
+    assert step_losses(spec.run_folder) == pytest.approx(step_losses(free.run_folder), rel=1e-4)
+    kept = WorkerSpec.model_validate_json((spec.run_folder / "spec.json").read_text())
+    assert kept.plan.micro_batch < 16  # a resumed run is as small
+
+
+def test_where_nothing_fits_it_says_what_to_type(tiny_llama, long_rows, tmp_path):
+    """TRN-9: what was needed, what there is, and each way out as a command with its predicted memory."""
+    with pytest.raises(DoesNotFitProblem) as caught:
+        lorasmith.train(str(tiny_llama), long_rows, output=str(tmp_path / "out"), memory="200MB")
+    problem = caught.value
+    assert "even one row at a time, and 200 MB are free" in problem.what
+    commands = [line.strip() for line in problem.fix.splitlines() if "lorasmith train" in line]
+    assert any(f"--data {long_rows}" in line and "--method qlora" in line for line in commands)
+    assert any("--lora-r 8" in line for line in commands)
+    assert any("--max-length" in line for line in commands)
+    assert all("needs" in line and "MB" in line for line in commands)
+    assert not (tmp_path / "out").exists()
+
+
+def test_memory_that_runs_out_in_the_middle_costs_no_step(tiny_llama, long_rows, tmp_path):
+    """AUT-2: rolled back to the last step's state, it goes on smaller and with the same losses."""
+    options = {"max_steps": 40, "lora_dropout": 0.0, "eval_fraction": 0.0, "seed": 3}
+    free = planned(tiny_llama, long_rows, tmp_path / "free", **options)
+    train_here(free)
+    spec = planned(tiny_llama, long_rows, tmp_path / "squeezed", **options)
+    file = spec.run_folder / "spec.json"
+    file.write_text(spec.model_dump_json())
+    worker = subprocess.Popen([sys.executable, "-m", "lorasmith.workers.train", str(file)], stderr=subprocess.PIPE)
+    wait_for_step(worker, spec.run_folder, 3)
+    held = psutil.Process(worker.pid).memory_info().data
+    _, hard = resource.prlimit(worker.pid, resource.RLIMIT_DATA)
+    resource.prlimit(worker.pid, resource.RLIMIT_DATA, (held - 20_000_000, hard))  # someone else took it
+    assert worker.wait(timeout=120) == 0, worker.stderr.read().decode()[-2000:]
+    (said,) = reasons(spec.run_folder, "less_memory")[:1]
+    assert "rows at a time 16 → 8" in said
+    assert int(said.rsplit("from step ", 1)[1]) >= 3
+    losses = step_losses(spec.run_folder)
+    assert len(losses) == 40  # none was done twice, none was left out
+    assert losses == pytest.approx(step_losses(free.run_folder), rel=1e-3)
+
+
+def test_a_rate_of_ten_turns_back_three_times_and_keeps_what_was_good(tiny_llama, sums, tmp_path, one_thread):
+    """TRN-4: warned, rolled back, halved, at most three times; then it ends, and what it leaves is finite."""
+    spec = planned(tiny_llama, sums, tmp_path / "run", learning_rate=10.0, max_steps=60, warmup_steps=0)
+    value = train_here(spec)
+    turned = reasons(spec.run_folder, "turned_back")
+    assert value["stop_reason"] == "diverged"
+    assert len(turned) == 4
+    assert "the learning rate is halved to 5" in turned[0]
+    assert "it has turned back 3 times already, so it ends" in turned[-1]
+    left = load_file(spec.run_folder / "lora" / "adapter_model.safetensors")
+    assert all(torch.isfinite(weight).all() for weight in left.values())
+    assert value["comparison"]["tuned"]["val_loss"] <= value["comparison"]["base"]["val_loss"] + 0.01
+    assert "out of bounds" in (spec.run_folder / "training_report.html").read_text()
+
+
+def test_after_one_turn_it_goes_on_with_half_the_rate(tiny_llama, sums, tmp_path, one_thread):
+    """TRN-4: a spike in the data's own numbers, once: it ends with the run completed, from the last evaluated checkpoint."""
+    from lorasmith.workers import trainer as trainers
+
+    spec = planned(tiny_llama, sums, tmp_path / "run", max_steps=24, learning_rate=1e-3)
+    real, spoilt = trainers.Run.losses, []
+
+    def once_infinite(self, model, inputs):
+        summed, counted = real(self, model, inputs)
+        if self.state.global_step == 10 and not spoilt and self.model.training and self.optimizer.state:
+            spoilt.append(True)
+            return summed * float("inf"), counted
+        return summed, counted
+
+    trainers.Run.losses = once_infinite
+    try:
+        value = train_here(spec)
+    finally:
+        trainers.Run.losses = real
+    (said,) = reasons(spec.run_folder, "turned_back")
+    assert said.startswith("the loss is no finite number: back to step ")
+    assert value["stop_reason"] == "completed"
+    rates = {e.step: e.values["learning_rate"] for e in told(spec.run_folder) if e.type == "metric" and "learning_rate" in e.values}
+    step = spec.plan.warmup_steps + 15
+    expected = spec.plan.learning_rate * (24 - step) / (24 - spec.plan.warmup_steps)
+    assert rates[step] == pytest.approx(expected / 2, rel=1e-6)
+
+
+def test_circular_goes_round_until_three_passes_gain_nothing(tiny_llama, tmp_path, one_thread):
+    """TRN-5: passes are counted, thresholds doubled, and the end comes by passes without gain."""
+    rows = write_rows(tmp_path / "few.jsonl", ({"prompt": f"{i}", "completion": f"{i % 3}"} for i in range(30)))
+    spec = planned(tiny_llama, rows, tmp_path / "run", circular=True, learning_rate=0.02)
+    assert spec.plan.circular
+    assert spec.plan.schedule == "constant"
+    value = train_here(spec)
+    assert value["stop_reason"] != "completed"
+    (stop,) = [d for d in value["decisions"] if d["name"] == value["stop_reason"]]
+    assert "passes over the rows" in stop["reason"] or "above training" in stop["reason"]
+    assert value["steps"] < spec.plan.steps
+    passes = [e.values["passes"] for e in told(spec.run_folder) if e.type == "metric" and "passes" in e.values]
+    assert passes[-1] >= 3
+
+
+def test_a_base_with_a_damaged_weight_is_named(tiny_llama, sums, tmp_path, one_thread):
+    """TRN-4: NaN in a base weight is no divergence: it is told before the first step, by the weight's name."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for file in tiny_llama.iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    tensors = load_file(folder / "model.safetensors")
+    tensors["model.layers.1.mlp.up_proj.weight"][3, 4] = float("nan")
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    spec = planned(folder, sums, tmp_path / "run", max_steps=2)
+    with pytest.raises(EnvironmentProblem, match=r"'model\.layers\.1\.mlp\.up_proj\.weight' holds 1 values"):
+        train_here(spec)
+
+
+def test_a_tokenizer_that_knows_more_than_the_model_is_refused(tiny_llama, tmp_path, one_thread):
+    """DAT-3: a token beyond the embeddings would read memory that is not there."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for file in tiny_llama.iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    number = 5000
+    tokenizer["added_tokens"].append(
+        {"id": number, "content": "<zebra>", "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    )
+    tokenizer["model"]["vocab"]["<zebra>"] = number
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    rows = write_rows(tmp_path / "d.jsonl", ({"prompt": f"{i} <zebra>", "completion": "x"} for i in range(8)))
+    with pytest.raises(DataProblem, match="makes the token 5000, and the model knows only"):
+        train_here(planned(folder, rows, tmp_path / "run", max_steps=2))
+
+
+@pytest.mark.parametrize("number", [1, 3, 12])
+def test_rows_that_are_all_the_same_train(tiny_llama, tmp_path, number, one_thread):
+    """DAT-3: nothing can be held out where all rows are one."""
+    rows = write_rows(tmp_path / "d.jsonl", [{"prompt": "a", "completion": "b"}] * number)
+    value = train_here(planned(tiny_llama, rows, tmp_path / "run", max_steps=3))
+    assert value["steps"] == 3
+    assert value["comparison"] is None
+
+
+def test_all_weights_can_be_trained_and_the_result_is_a_model(tiny_llama, sums, tmp_path):
+    """TRN-1: --method full leaves a folder that loads by itself, with its tokenizer; killed runs resume as exactly."""
+    run = lorasmith.train(str(tiny_llama), sums, output=str(tmp_path / "out"), method="full", max_steps=12, learning_rate=2e-3)
+    assert run.adapter.path.name == "model"
+    assert run.report.comparison["tuned"]["val_loss"] < run.report.comparison["base"]["val_loss"]
+    assert know_model(str(run.adapter.path)).num_parameters == know_model(str(tiny_llama)).num_parameters
+    before, after = (load_file(folder / "model.safetensors") for folder in (tiny_llama, run.adapter.path))
+    assert sum(not torch.equal(before[name].float(), after[name]) for name in before) == len(before)
+    again = lorasmith.train(str(run.adapter.path), sums, output=str(tmp_path / "again"), max_steps=1)
+    assert again.report.comparison["base"]["val_loss"] == pytest.approx(run.report.comparison["tuned"]["val_loss"], rel=1e-4)
+
+
+def test_a_full_training_resumes_bit_for_bit(tiny_llama, sums, tmp_path, one_thread):
+    """TRN-6: from the middle, with all weights."""
+    whole = planned(tiny_llama, sums, tmp_path / "whole", method="full", max_steps=12, patience=99)
+    train_here(whole)
+    first = planned(tiny_llama, sums, tmp_path / "first", method="full", max_steps=12, patience=99, time_limit=1e-9)
+    train_here(first)
+    checkpoint = (first.run_folder / "checkpoints" / "last").resolve()
+    asked = first.spec.model_copy(update={"time_limit": None})
+    train_here(first.model_copy(update={"spec": asked, "resume_from": checkpoint}))
+    left, right = (load_file(spec.run_folder / "model" / "model.safetensors") for spec in (whole, first))
+    assert all(torch.equal(left[name], right[name]) for name in left)
