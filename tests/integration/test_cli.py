@@ -78,7 +78,7 @@ def test_inspection_in_a_terminal_shows_the_row_as_the_model_sees_it(lorasmith, 
     """DAT-2"""
     done = lorasmith("data", "inspect", sums, "--model", tiny_llama)
     assert "question-answer · 40 rows · fields: question, answer" in done.stdout
-    assert "<|im_start|>user\n0 and 0?<|im_end|>\n<|im_start|>assistant\n0<|im_end|>" in done.stdout
+    assert "<|im_start|>user\n0 and 0?<|im_end|>\n<|im_start|>assistant\n⟦0<|im_end|>⟧" in done.stdout
 
 
 def test_a_dataset_that_would_spoil_a_training_ends_inspection_with_its_code(lorasmith, tiny_llama, tmp_path):

@@ -11,7 +11,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["README.md", "docs/tutorial.md", "docs/how-to/check.md", "docs/how-to/doctor.md", "docs/how-to/install.md"]
+PAGES = [
+    "README.md",
+    "docs/tutorial.md",
+    "docs/how-to/check.md",
+    "docs/how-to/doctor.md",
+    "docs/how-to/install.md",
+    "docs/how-to/profiles.md",
+]
 
 
 def blocks(page: str, language: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import subprocess
 import sys
@@ -12,11 +13,10 @@ from tests.conftest import write_rows
 
 from lorasmith.core.errors import DataProblem, NotFoundProblem, UsageProblem
 from lorasmith.data.examples import Example
-from lorasmith.data.inspect import inspect
 from lorasmith.data.load import open_source
 from lorasmith.data.prepare import prepare, read_rows
 from lorasmith.data.render import TokenRow, mark_answers, prompt_ids, render_rows, truncate
-from lorasmith.data.tokenizer import ALPACA, CHATML, load_tokenizer
+from lorasmith.data.tokenizer import ALPACA, CHATML, HERMES, load_tokenizer
 
 CHAT = [
     {"role": "system", "content": "Be brief."},
@@ -39,6 +39,27 @@ THINKING = (
     "{{ m['content'].split('</think>')[-1] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+# As Qwen3 does it: thoughts as a field, tools, calls, results in the user's turn.
+QWEN3 = (Path(__file__).parent / "templates/qwen3_like.jinja").read_text()
+# As Gemma does it.
+NO_SYSTEM = (
+    "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}" + CHATML
+)
+DROPPING = "{% for message in messages if message['role'] != 'system' %}" + CHATML.removeprefix(
+    "{% for message in messages %}"
+)
+CALL = {"type": "function", "function": {"name": "add", "arguments": {"a": 2, "b": 2}}}
+TOOLS = [{"type": "function", "function": {"name": "add", "parameters": {"type": "object", "properties": {}}}}]
+TOOL_CHAT = [
+    {"role": "system", "content": "Be brief."},
+    {"role": "user", "content": "2+2?"},
+    {"role": "assistant", "content": "", "tool_calls": [CALL]},
+    {"role": "tool", "content": "4"},
+    {"role": "assistant", "content": "Now doubled.", "tool_calls": [CALL, CALL]},
+    {"role": "tool", "content": "4"},
+    {"role": "assistant", "content": "Four."},
+]
+TOOL_TEMPLATES = {"qwen3": QWEN3, "hermes": HERMES}
 TEMPLATES = {"chatml": CHATML, "generation": GENERATION, "stripping": STRIPPING, "thinking": THINKING, "alpaca": ALPACA}
 
 
@@ -55,23 +76,40 @@ def learnt(row, tokenizer):
     return [tokenizer.encoder.decode(row.ids[start:stop], skip_special_tokens=False) for start, stop in row.spans]
 
 
-@pytest.mark.parametrize("name", TEMPLATES)
-def test_ids_are_those_of_transformers_and_answers_are_learnt_with_their_end(tmp_path, tiny_llama, name):
-    """DAT-3"""
-    folder = with_template(tmp_path / "t", tiny_llama, TEMPLATES[name])
-    tokenizer = load_tokenizer(folder)
-    (row,) = render_rows([Example(1, CHAT)], tokenizer)
+@pytest.fixture(scope="module")
+def of_transformers(tmp_path_factory, tiny_llama):
+    """For each template: its folder, and ids of chats as transformers makes them: whole, prompt, with tools. One process makes all."""
+    root = tmp_path_factory.mktemp("templates")
+    folders = {
+        name: with_template(root / name, tiny_llama, template)
+        for name, template in {**TEMPLATES, **TOOL_TEMPLATES}.items()
+    }
     code = (
         "import json, sys, transformers\n"
-        f"t = transformers.AutoTokenizer.from_pretrained({str(folder)!r})\n"
-        f"chat = {CHAT!r}\n"
-        "print(json.dumps([t.apply_chat_template(chat, return_dict=True)['input_ids'],\n"
-        "  t.apply_chat_template(chat[:-1], add_generation_prompt=True, return_dict=True)['input_ids']]))"
+        "chat, tool_chat, tools, folders, with_tools = json.load(sys.stdin)\n"
+        "found = {}\n"
+        "for name, folder in folders.items():\n"
+        "    t = transformers.AutoTokenizer.from_pretrained(folder)\n"
+        "    def ids(messages, **more): return t.apply_chat_template(messages, return_dict=True, **more)['input_ids']\n"
+        "    found[name] = [ids(chat), ids(chat[:-1], add_generation_prompt=True),\n"
+        "        ids(tool_chat, tools=tools) if name in with_tools else []]\n"
+        "print(json.dumps(found))"
     )
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
-    import json
+    question = json.dumps(
+        [CHAT, TOOL_CHAT, TOOLS, {name: str(folder) for name, folder in folders.items()}, list(TOOL_TEMPLATES)]
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True, input=question
+    )
+    return {name: (folders[name], *ids) for name, ids in json.loads(done.stdout.splitlines()[-1]).items()}
 
-    whole, prompt = json.loads(done.stdout.splitlines()[-1])
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_ids_are_those_of_transformers_and_answers_are_learnt_with_their_end(of_transformers, name):
+    """DAT-3"""
+    folder, whole, prompt, _ = of_transformers[name]
+    tokenizer = load_tokenizer(folder)
+    (row,) = render_rows([Example(1, CHAT)], tokenizer)
     assert row.ids == whole
     assert prompt_ids(CHAT[:-1], tokenizer) == prompt
     last = "<think>\n\n</think>\n\nSix." if name == "thinking" else "Six."
@@ -88,12 +126,168 @@ def test_a_template_that_rewrites_answers_still_gives_the_last_one(tmp_path, tin
     assert learnt(row, tokenizer) == ["hello<|im_end|>"]
 
 
+GENERATION_TOOLS = HERMES.replace(
+    "<|im_start|>{{ message['role'] }}\n{{ message['content'] }}",
+    "<|im_start|>{{ message['role'] }}\n{% generation %}{{ message['content'] }}",
+).replace(
+    "{% endfor %}<|im_end|>\n{% endif %}{% endfor %}",
+    "{% endfor %}<|im_end|>{% endgeneration %}\n{% endif %}{% endfor %}",
+)
+
+
+@pytest.mark.parametrize("name", TOOL_TEMPLATES)
+def test_calls_of_tools_are_learnt_like_other_answers(of_transformers, name):
+    """DAT-3: from what begins the turn to its end token; what tools say is not learnt."""
+    folder, *_, ids = of_transformers[name]
+    tokenizer = load_tokenizer(folder)
+    assert tokenizer.knows_tools
+    assert tokenizer.knows_tool_calls
+    (row,) = render_rows([Example(1, TOOL_CHAT, tools=TOOLS)], tokenizer)
+    assert row.ids == ids
+    call = '<tool_call>\n{"name": "add", "arguments": {"a": 2, "b": 2}}\n</tool_call>'
+    last = "<think>\n\n</think>\n\nFour." if name == "qwen3" else "Four."
+    assert learnt(row, tokenizer) == [
+        f"{call}<|im_end|>",
+        f"Now doubled.\n{call}\n{call}<|im_end|>",
+        f"{last}<|im_end|>",
+    ]
+    whole = tokenizer.encoder.decode(row.ids, skip_special_tokens=False)
+    assert '"name": "add", "parameters"' in whole
+    assert whole.count("Be brief.") == 1
+    (row,) = render_rows([Example(1, TOOL_CHAT[:3], tools=TOOLS)], tokenizer)
+    thought = "<think>\n\n</think>\n\n" if name == "qwen3" else ""
+    assert learnt(row, tokenizer) == [f"{thought}{call}<|im_end|>"]
+
+
+def test_calls_are_found_by_a_templates_own_marks(tmp_path, tiny_llama):
+    """DAT-3"""
+    tokenizer = load_tokenizer(with_template(tmp_path / "t", tiny_llama, GENERATION_TOOLS))
+    (row,) = render_rows([Example(1, TOOL_CHAT[:3], tools=TOOLS)], tokenizer)
+    assert '{"name": "add", "arguments": {"a": 2, "b": 2}}\n</tool_call><|im_end|>' in learnt(row, tokenizer)[-1]
+
+
+def test_thoughts_are_learnt_where_the_template_keeps_them(tmp_path, tiny_llama):
+    """DAT-3"""
+    tokenizer = load_tokenizer(with_template(tmp_path / "t", tiny_llama, QWEN3))
+    chat = [
+        {"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "reasoning_content": "earlier"},
+        {"role": "user", "content": "c"}, {"role": "assistant", "content": "d", "reasoning_content": "hm"},
+    ]  # fmt: skip
+    (row,) = render_rows([Example(1, chat)], tokenizer)
+    assert learnt(row, tokenizer) == ["b<|im_end|>", "<think>\nhm\n</think>\n\nd<|im_end|>"]
+    in_content = [chat[0], {"role": "assistant", "content": "<think>\nhm\n</think>\n\nd"}]
+    (row,) = render_rows([Example(1, in_content)], tokenizer)
+    assert learnt(row, tokenizer) == ["<think>\nhm\n</think>\n\nd<|im_end|>"]
+
+
+def test_templates_that_know_no_tools_are_refused_by_line_with_the_cure(tmp_path, tiny_llama):
+    """DAT-4"""
+    tokenizer = load_tokenizer(tiny_llama)
+    assert not tokenizer.knows_tools
+    assert not tokenizer.knows_tool_calls
+    plain = {"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]}
+    cases = [
+        ({"messages": TOOL_CHAT}, "calls of functions"),
+        (plain | {"tools": TOOLS}, "the functions that may be called"),
+    ]
+    for row, said in cases:
+        source = open_source(write_rows(tmp_path / "d.jsonl", [plain, row]), skip_bad_rows=False)
+        with pytest.raises(DataProblem, match=f"Line 2 of 'd.jsonl': .* does not write {said}") as caught:
+            prepare(source, tokenizer, tmp_path / "x", objective="sft", eval_fraction=0, seed=0)
+        assert "--template hermes" in caught.value.fix
+        hermes = load_tokenizer(tiny_llama, template="hermes")
+        assert prepare(source, hermes, tmp_path / "x", objective="sft", eval_fraction=0, seed=0).num_rows == 2
+
+
+@pytest.mark.parametrize("name", ["refusing", "dropping"])
+def test_a_system_prompt_that_the_template_would_lose_stands_before_the_users_words(tmp_path, tiny_llama, name):
+    """DAT-3: in training and in answering alike."""
+    template = {"refusing": NO_SYSTEM, "dropping": DROPPING}[name]
+    tokenizer = load_tokenizer(with_template(tmp_path / "t", tiny_llama, template))
+    assert tokenizer.drops_system
+    (row,) = render_rows([Example(1, CHAT)], tokenizer)
+    whole = tokenizer.encoder.decode(row.ids, skip_special_tokens=False)
+    assert "<|im_start|>user\nBe brief.\n\nTwo & two?<|im_end|>" in whole
+    assert "system" not in whole
+    assert learnt(row, tokenizer) == ["Four. ✓ 四<|im_end|>", "Six.<|im_end|>"]
+    prompt = prompt_ids(CHAT[:2], tokenizer)
+    assert row.ids[: len(prompt)] == prompt
+    assert "Be brief." in tokenizer.render([CHAT[0], CHAT[2]])
+    assert tokenizer.render([CHAT[0]]).count("Be brief.") == 1
+
+
+def test_templates_that_keep_the_system_prompt_and_broken_ones_are_left_alone(tmp_path, tiny_llama):
+    """DAT-3"""
+    for name, template in {**TEMPLATES, "qwen3": QWEN3, "broken": "{{ nothing.at.all }}"}.items():
+        assert not load_tokenizer(with_template(tmp_path / name, tiny_llama, template)).drops_system
+
+
+def test_the_largest_id_is_known_of_tokenizer_and_data(tmp_path, tiny_llama):
+    """DAT-3: a model whose embedding is smaller cannot be trained with it."""
+    tokenizer = load_tokenizer(tiny_llama)
+    assert tokenizer.largest_id == tokenizer.encoder.get_vocab_size() - 1
+    data = write_rows(
+        tmp_path / "d.jsonl", [{"prompt": "abc", "completion": "d"}, {"prompt": "xyz", "completion": "e"}]
+    )
+    facts = prepare(open_source(data), tokenizer, tmp_path / "x", objective="sft", eval_fraction=0, seed=0)
+    assert facts.largest_id == max(max(row.ids) for row in read_rows(tmp_path / "x", 0, "all"))
+
+
+def test_a_tokenizer_without_padding_pads_with_its_end(tmp_path, tiny_llama):
+    folder = with_template(tmp_path / "t", tiny_llama, CHATML)
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    config.pop("pad_token")
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    tokenizer = load_tokenizer(folder)
+    assert tokenizer.pad_id == tokenizer.eos_id
+    assert render_rows([Example(1, CHAT)], tokenizer)[0].num_supervised
+
+
+MEDIA_ROWS = {
+    "image-text": ({"image": "a.png", "text": "a cat"}, "pictures"),
+    "labelled": ({"text": "Great!", "label": "good"}, "classes"),
+    "audio-text": ({"audio": "c.wav", "text": "hello"}, "sound"),
+    "layout": ({"words": ["a"], "bboxes": [[0, 0, 1, 1]], "ner_tags": [1]}, "words with their places"),
+    "donut": ({"file_name": "a.png", "ground_truth": {"gt_parse": {"a": "b"}}}, "pictures"),
+    "openai": ({"messages": [{"role": "user", "content": [{"type": "image", "path": "a.png"}]}, {"role": "assistant", "content": "x"}]}, "pictures"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MEDIA_ROWS)
+def test_a_language_model_refuses_what_it_cannot_see(tmp_path, tiny_llama, name):
+    """DAT-4"""
+    row, needs = MEDIA_ROWS[name]
+    for file in ("a.png", "c.wav"):
+        (tmp_path / file).write_bytes(b"x")
+    source = open_source(write_rows(tmp_path / "d.jsonl", [row]))
+    with pytest.raises(DataProblem) as caught:
+        prepare(source, load_tokenizer(tiny_llama), tmp_path / "x", objective="sft", eval_fraction=0, seed=0)
+    assert (
+        caught.value.what == f"Line 1 of 'd.jsonl' needs a model that knows {needs}; a language model reads text only"
+    )
+    assert f"read as {name}" in caught.value.why
+    assert ("--columns prompt=text,completion=label" in caught.value.fix) == (name == "labelled")
+
+
+def test_what_was_disliked_is_not_imitated(tmp_path, tiny_llama):
+    """DAT-1: a file of judgements, used for supervised training."""
+    rows = [{"prompt": f"q{number}", "completion": "a", "label": number % 2 == 0} for number in range(6)]
+    source = open_source(write_rows(tmp_path / "d.jsonl", rows))
+    facts = prepare(source, load_tokenizer(tiny_llama), tmp_path / "x", objective="sft", eval_fraction=0, seed=0)
+    assert facts.num_rows == 3
+
+
 def test_marks_in_the_data_are_not_taken_for_ours(tmp_path, tiny_llama):
     """DAT-3"""
     tokenizer = load_tokenizer(tiny_llama)
     chat = [{"role": "user", "content": "a\ufdd0b\ufdd1c"}, {"role": "assistant", "content": "d\ufdd1e"}]
     (row,) = render_rows([Example(1, chat)], tokenizer)
     assert learnt(row, tokenizer) == ["de<|im_end|>"]
+    hermes = load_tokenizer(tiny_llama, template="hermes")
+    called = {"type": "function", "function": {"name": "a\ufdd0", "arguments": {"b\ufdd1": ["\ufdd0c"]}}}
+    chat = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "", "tool_calls": [called]}]
+    (row,) = render_rows([Example(1, chat, tools=[{"type": "function", "function": {"name": "a\ufdd0"}}])], hermes)
+    assert learnt(row, hermes) == ['<tool_call>\n{"name": "a", "arguments": {"b": ["c"]}}\n</tool_call><|im_end|>']
     assert mark_answers("a\ufdd0b\ufdd1c\ufdd0\ufdd1") == ("abc", [(1, 2), (3, 3)])
 
 
@@ -127,14 +321,6 @@ def test_a_folder_without_tokenizer_and_a_damaged_one_say_so(tmp_path):
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(DataProblem, match="is no tokenizer"):
         load_tokenizer(tmp_path)
-
-
-def test_a_template_cannot_reach_out_of_its_sandbox(tmp_path, tiny_llama):
-    """SEC-2"""
-    evil = "{{ messages.__class__.__mro__[1].__subclasses__() }}"
-    tokenizer = load_tokenizer(with_template(tmp_path / "evil", tiny_llama, evil))
-    with pytest.raises(DataProblem, match="refuses a conversation"):
-        tokenizer.render(CHAT)
 
 
 def test_truncation_keeps_the_answer_and_both_ends_of_the_prompt():
@@ -196,34 +382,3 @@ def test_small_datasets_still_hold_a_row_out(tmp_path, tiny_llama, count, held):
 def test_identical_rows_hold_nothing_out(tmp_path, tiny_llama):
     facts, *_ = _prepared(tmp_path, tiny_llama, [{"prompt": "q", "completion": "a"}] * 20)
     assert (facts.num_train, facts.num_validation) == (20, 0)
-
-
-def test_inspection_finds_copies_contradictions_and_empty_answers(tmp_path, tiny_llama):
-    """DAT-2"""
-    rows = [{"question": f"What is number {'x' * i}?", "answer": "It is so."} for i in range(10)]
-    rows += [rows[0], {"question": "what is NUMBER?", "answer": "it is so"}]
-    rows += [{"question": "What is number x?", "answer": "other"}, {"question": "Привет?", "answer": ""}]
-    found = inspect(open_source(write_rows(tmp_path / "d.jsonl", rows)), load_tokenizer(tiny_llama), max_length=24)
-    assert (found.num_rows, found.num_duplicates, found.num_near_duplicates) == (14, 1, 1)
-    assert found.num_conflicts == 1
-    assert (found.num_empty_answers, found.empty_answer_lines) == (1, [14])
-    assert found.scripts["Cyrillic"] == pytest.approx(1 / 14)
-    assert sum(count for _, count in found.histogram) == 14
-    assert found.num_truncated > 0
-    assert not found.fatal
-
-
-def test_inspection_calls_what_would_spoil_a_training_fatal(tmp_path, tiny_llama):
-    """DAT-2"""
-    rows = [{"question": "q", "answer": "long " * 40}] * 5
-    source = open_source(write_rows(tmp_path / "d.jsonl", rows))
-    tokenizer = load_tokenizer(tiny_llama)
-    cut = inspect(source, tokenizer, max_length=50)
-    assert any("lose the end of their answer" in reason for reason in cut.fatal)
-    endless = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
-    never = inspect(source, load_tokenizer(with_template(tmp_path / "n", tiny_llama, endless)))
-    assert any("never stop" in reason for reason in never.fatal)
-    doubled = inspect(
-        source, load_tokenizer(with_template(tmp_path / "b", tiny_llama, "{{ bos_token }}{{ bos_token }}" + CHATML))
-    )
-    assert any("two begin tokens" in reason for reason in doubled.fatal)

@@ -12,19 +12,18 @@ from rich.table import Table
 from rich.text import Text
 
 from lorasmith.core.events import Decision, Event, Progress, Step, Warn
+from lorasmith.core.facts import PREFERENCES
 from lorasmith.core.progress import Display, amount, duration
 from lorasmith.training.page import STOP_SENTENCES
+from lorasmith.training.verdict import verdict
 
 if TYPE_CHECKING:  # what reads data is slow to import, and not every verb reads some
     from lorasmith.core.facts import DataFacts, ModelFacts
-    from lorasmith.data.inspect import Inspection
-    from lorasmith.data.tokenizer import Tokenizer
     from lorasmith.evaluation.report import EvaluationReport, Figure
     from lorasmith.flow import InstalledModel, InstallResult, PlanListener
     from lorasmith.plan.choose import TrainPlan
     from lorasmith.training.report import TrainReport
 
-_BAR = 30
 _SHARES = {"exact_match"}
 
 
@@ -131,10 +130,13 @@ def train_summary(out: Console, report: TrainReport, folder: Path) -> None:
     )
     if report.comparison:
         base, tuned = report.comparison["base"], report.comparison["tuned"]
-        out.print(
-            f"On {report.comparison['rows']} held-out rows: loss {base['val_loss']:.3f} → [bold]{tuned['val_loss']:.3f}[/], "
-            f"exact answers {base['exact_match']:.0%} → [bold]{tuned['exact_match']:.0%}[/]"
-        )
+        if report.objective in PREFERENCES:
+            out.print(verdict(report), highlight=False)
+        else:
+            out.print(
+                f"On {report.comparison['rows']} held-out rows: loss {base['val_loss']:.3f} → [bold]{tuned['val_loss']:.3f}[/], "
+                f"exact answers {base['exact_match']:.0%} → [bold]{tuned['exact_match']:.0%}[/]"
+            )
     out.print(f"adapter  {folder / 'lora'}\nreport   {folder / 'training_report.html'}", soft_wrap=True)
 
 
@@ -163,56 +165,3 @@ def _cells(metric: str, figure: Figure) -> tuple[str, str, str, str]:
         return *own, "", ""
     sign = "+" if figure.difference > 0 else ""
     return *own, sign + shown(figure.difference), f"{shown(figure.difference_low)} … {shown(figure.difference_high)}"
-
-
-def inspection(out: Console, found: Inspection, tokenizer: Tokenizer | None) -> None:
-    """What is in a dataset."""
-    out.print(
-        f"[bold]{found.format}[/] · [bold]{found.num_rows:,}[/] rows · fields: {', '.join(found.fields)}"
-        + (f" · {found.num_bad_rows} unusable" if found.num_bad_rows else "")
-    )
-    for line, reason in found.bad_rows[:5]:
-        out.print(f"  line {line}: {reason}", markup=False, style="yellow")
-    if not found.num_rows:
-        return
-    out.print(
-        f"copies {found.num_duplicates:,} · near copies {found.num_near_duplicates:,} · "
-        f"empty answers {found.num_empty_answers:,} · contradictions {found.num_conflicts:,} · script "
-        + ", ".join(f"{name} {share:.0%}" for name, share in found.scripts.items())
-    )
-    out.print(
-        f"length in {found.unit}: {found.length_p50:,} in the middle, {found.length_p95:,} at 95 %, "
-        f"{found.length_p995:,} at 99.5 %, {found.length_max:,} at most"
-        + (f" · {found.num_supervised_tokens:,} tokens to learn" if found.num_supervised_tokens else "")
-        + (f" · {found.num_truncated:,} rows over {found.max_length:,} would be cut" if found.num_truncated else "")
-    )
-    most = max(count for _, count in found.histogram) or 1
-    for edge, count in found.histogram:
-        bar = "█" * max(1 if count else 0, round(_BAR * count / most))
-        out.print(f"  ≤ {edge:>7,} [blue]{bar:<{_BAR}}[/] {count:,}")
-    _sample(out, found, tokenizer)
-    for sentence in found.warnings:
-        out.print(f"[yellow]Warning:[/] {sentence}")
-    for sentence in found.fatal:
-        out.print(f"[red bold]Fatal:[/] {sentence}")
-
-
-def _sample(out: Console, found: Inspection, tokenizer: Tokenizer | None) -> None:
-    """The first row: as the model sees it, with what it learns in colour, or as it stands."""
-    from lorasmith.data.tokenizer import printable
-
-    if tokenizer and found.sample_row:
-        out.print("\nthe first row as the model sees it, [green]what it learns in green[/]:")
-        text, position = Text(), 0
-        row, decode = found.sample_row, tokenizer.encoder.decode
-        for start, stop in [*row.spans, (len(row.ids), len(row.ids))]:
-            text.append(printable(decode(row.ids[position:start], skip_special_tokens=False)), style="dim")
-            text.append(printable(decode(row.ids[start:stop], skip_special_tokens=False)), style="green")
-            position = stop
-        out.print(text)
-    elif found.sample:
-        out.print("\nthe first row:")
-        for message in found.sample.messages:
-            out.print(Text(f"{message['role']}: ", style="bold") + Text(printable(message["content"])[:2000]))
-        if found.sample.is_text:
-            out.print(Text(printable(found.sample.text)[:2000]))

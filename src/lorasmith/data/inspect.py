@@ -1,143 +1,152 @@
 """`data inspect`: what is in a file of examples, and what in it would spoil a training (DAT-2).
 
-It streams over the file once; memory grows by a few bytes a row only.
+It streams over the file once and keeps no text but a few samples; what it keeps of a row is in `duplicates`.
 """
 
 from __future__ import annotations
 
-import itertools
 import re
-import unicodedata
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from hashlib import blake2b
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Generic, TypeVar
 
-import pyarrow as pa
-
+from lorasmith.core.errors import DataProblem, NotFoundProblem
+from lorasmith.data.duplicates import Contents
 from lorasmith.data.examples import Example
-from lorasmith.data.load import Source
-from lorasmith.data.prepare import BATCH_ROWS, quantile
+from lorasmith.data.findings import Tally, UnknownRoles, findings, place, place_of
+from lorasmith.data.inspection import Inspection, judged
+from lorasmith.data.languages import mix_of
+from lorasmith.data.leaks import across_the_split, against
+from lorasmith.data.load import BadRows, Source
+from lorasmith.data.oddities import Oddities
+from lorasmith.data.prepare import _split_key, _threshold
 from lorasmith.data.render import TokenRow, render_rows, require_template
+from lorasmith.data.sample import SampleRow, sample_row
 from lorasmith.data.tokenizer import Tokenizer
 
-_NOT_WORDS = re.compile(r"[\W_]+")
-_SCRIPT_CHARS = 200
-HISTOGRAM_BINS = 10
+T = TypeVar("T")
+NUM_SAMPLES = 20
+HISTOGRAM_BINS = 16
+_BATCH_ROWS, _BATCH_CHARS = 512, 2**22
+_LANGUAGE_ROWS = 300
+_LANGUAGE_CHARS = 1000
+_LONGEST_SAMPLE = 200_000  # characters
+_FILE = re.compile(r"'([^']+)': ")  # how a Source begins the reason where there are several files
 
 
-@dataclass
-class Inspection:
-    """Facts about a dataset. Lengths are tokens where a tokenizer was given, else characters."""
+class _Evenly(Generic[T]):
+    """Things taken evenly from a stream of unknown length, the first one among them; fewer than twice `most` are held."""
 
-    format: str
-    fields: list[str]
-    unit: str
-    num_rows: int = 0
-    num_bad_rows: int = 0
-    bad_rows: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
-    num_turns: int = 0
-    num_empty_answers: int = 0
-    empty_answer_lines: list[int] = field(default_factory=list[int])
-    num_duplicates: int = 0
-    num_near_duplicates: int = 0
-    num_conflicts: int = 0
-    scripts: dict[str, float] = field(default_factory=dict[str, float])
-    length_p50: int = 0
-    length_p95: int = 0
-    length_p995: int = 0
-    length_max: int = 0
-    histogram: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
-    num_supervised_tokens: int = 0
-    max_length: int = 0
-    num_truncated: int = 0
-    num_answers_cut: int = 0
-    sample: Example | None = None
-    sample_row: TokenRow | None = None
-    fatal: list[str] = field(default_factory=list[str])
-    warnings: list[str] = field(default_factory=list[str])
+    def __init__(self, most: int):
+        self.most, self.step, self.seen = most, 1, 0
+        self._held: list[T] = []
+
+    def wants(self) -> bool:
+        """Whether the next thing is to be kept; to be asked once for each."""
+        self.seen += 1
+        return (self.seen - 1) % self.step == 0
+
+    def keep(self, thing: T) -> None:
+        self._held.append(thing)
+        if len(self._held) >= 2 * self.most:
+            self._held = self._held[::2]
+            self.step *= 2
+
+    def kept(self) -> list[T]:
+        """At most `most` of them, from the whole stream."""
+        count = min(self.most, len(self._held))
+        return [self._held[number * len(self._held) // count] for number in range(count)]
 
 
-def answers_of(example: Example) -> list[str]:
-    return [message["content"] for message in example.messages if message["role"] == "assistant"]
+class _Gathered:
+    """What is gathered from rows as they stand in the file."""
 
-
-def _hash(text: str) -> int:
-    return int.from_bytes(blake2b(text.encode(errors="surrogatepass"), digest_size=8).digest(), "big")
-
-
-def _script(text: str) -> str:
-    """The writing system of most letters: `Latin`, `Cyrillic`, `CJK` …"""
-    counts: Counter[str] = Counter()
-    for char in text[:_SCRIPT_CHARS]:
-        if char.isalpha():
-            counts["Latin" if char.isascii() else unicodedata.name(char, "OTHER").split()[0].capitalize()] += 1
-    return counts.most_common(1)[0][0].replace("Cjk", "CJK") if counts else "none"
-
-
-class _Counts:
-    """What is gathered row by row: 8 bytes a row and question, whatever their size."""
-
-    def __init__(self) -> None:
-        self.lengths = array("I")
-        self.keys = array("Q")
-        self.near = array("Q")
-        self.questions = array("Q")
-        self.scripts: Counter[str] = Counter()
+    def __init__(self, tokenizer: Tokenizer | None, lines: Collection[str]) -> None:
+        self.contents = Contents()
+        self.oddities = Oddities()
+        self.lengths = Counter[int]()
+        self.refused: list[tuple[Example, str]] = []
+        self.samples = _Evenly[Example](NUM_SAMPLES)
+        self.texts = _Evenly[tuple[str, str]](_LANGUAGE_ROWS)
+        self.picked: list[Example] = []
+        self._lines = frozenset(lines)
+        self._marks = _marks(tokenizer) if tokenizer else ()
 
     def add(self, example: Example) -> None:
-        text = example.text or "\n".join(message["content"] for message in example.messages)
-        self.keys.append(example.key())
-        self.near.append(_hash(_NOT_WORDS.sub("", text).casefold()))
-        if example.messages:
-            self.questions.append(_hash("\n".join(m["content"] for m in example.messages if m["role"] != "assistant")))
-        self.scripts[_script(text)] += 1
+        self.contents.add(example)
+        self.oddities.add(example, marks=self._marks)
+        if self.samples.wants() and _num_chars(example) <= _LONGEST_SAMPLE:
+            self.samples.keep(example)
+        if self.texts.wants():
+            self.texts.keep((_said(example, "user"), example.text[:_LANGUAGE_CHARS] or _said(example, "assistant")))
+        if self._lines and place_of(example) in self._lines:
+            self.picked.append(example)
 
 
-def _repeated(values: array[int]) -> int:
-    return len(values) - len(pa.array(values, type=pa.uint64()).unique()) if values else 0
+def _marks(tokenizer: Tokenizer) -> tuple[str, ...]:
+    """How the special tokens are written; of hundreds the first ones, which are those of turns."""
+    names = (tokenizer.encoder.id_to_token(number) for number in sorted(tokenizer.special_ids))
+    return tuple(name for name in names if name and len(name) > 3)[:16]
+
+
+def _said(example: Example, role: str) -> str:
+    return "\n".join(m["content"][:_LANGUAGE_CHARS] for m in example.messages if m["role"] == role)[:_LANGUAGE_CHARS]
+
+
+class _Watched(BadRows):
+    """Bad rows, and the unknown roles among their reasons."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.roles = UnknownRoles()
+
+    def add(self, line: int, reason: str) -> None:
+        super().add(line, reason)
+        file = _FILE.match(reason)
+        self.roles.add(place(file[1] if file else "", line), reason)
 
 
 def inspect(
-    source: Source, tokenizer: Tokenizer | None = None, *, max_length: int = 0,
-    on_rows: Callable[[int], None] = lambda _: None,
+    source: Source, tokenizer: Tokenizer | None = None, *, max_length: int = 0, eval_fraction: float = 0.1, seed: int = 0,
+    other: Source | None = None, lines: Collection[str] = (), on_rows: Callable[[int], None] = lambda _: None,
 ) -> Inspection:  # fmt: skip
     """Read the whole of `source` and tell what is in it. With a tokenizer, also what a model would see of it.
 
-    Bad rows are counted, never raised for. `max_length` (tokens) is where rows would be cut; 0 for no cut.
+    Bad rows are counted, never raised for. `max_length` (tokens) is where rows would be cut; 0 for no cut. The split that
+    is looked at for leaks is the one that training makes with `eval_fraction` and `seed`. `other` is a dataset to be tested
+    on, of which nothing should be in `source`. `lines` are rows to show, in place of some from everywhere.
+
+    Raises DataProblem for conversations and a tokenizer without a chat template, NotFoundProblem for `lines` that are not there.
     """
-    lenient = Source(source.path, source.format, source.columns, skip_bad_rows=True, bad_rows=source.bad_rows)
+    bad_rows = _Watched()
+    lenient = Source(source.path, source.format, source.columns, skip_bad_rows=True, bad_rows=bad_rows)
+    reads_text = bool(source.format.objectives)
+    wanted, tokenizer = tokenizer, tokenizer if reads_text else None
     found = Inspection(
-        source.format.name, _fields(source), "tokens" if tokenizer else "characters", max_length=max_length
-    )
-    counts = _Counts()
-    unended = doubled = unlearnt = 0
-    examples = iter(lenient)
-    while batch := list(itertools.islice(examples, BATCH_ROWS)):
-        for example in batch:
-            counts.add(example)
-            _count_answers(found, example)
-        if tokenizer:
-            require_template(batch, source.format.name, tokenizer)
-            for row in render_rows(batch, tokenizer):
-                counts.lengths.append(len(row.ids))
-                found.num_supervised_tokens += row.num_supervised
-                unlearnt += not row.num_supervised
-                unended += not _ends(row, tokenizer)
-                doubled += len(row.ids) > 1 and row.ids[0] == row.ids[1] == tokenizer.encoder.token_to_id(tokenizer.bos)
-                _count_cut(found, row)
-        else:
-            counts.lengths.extend(_characters(batch))
-        if found.sample is None:
-            found.sample = batch[0]
-            found.sample_row = render_rows(batch[:1], tokenizer)[0] if tokenizer else None
-        found.num_rows += len(batch)
-        on_rows(found.num_rows)
-    found.num_bad_rows, found.bad_rows = lenient.bad_rows.count, list(lenient.bad_rows.problems)
-    _conclude(found, counts)
+        source.format.name, _fields(source), "tokens" if tokenizer else "characters", max_length=max_length,
+        against_name=other.path.name if other else "",
+    )  # fmt: skip
+    gathered = _Gathered(tokenizer, lines)
     if tokenizer:
-        _judge(found, unlearnt, unended, doubled)
+        tally = Tally(tokenizer, max_length)
+        _read_as_tokens(lenient, tally, gathered, on_rows)
+        found.num_tokens, found.num_supervised_tokens = tally.num_tokens, tally.num_supervised
+        found.num_truncated, found.num_answers_cut = tally.counts["truncated"], tally.counts["cut"]
+        found.findings = findings(tally)
+    else:
+        _read_as_text(lenient, gathered, on_rows)
+    for example, reason in gathered.refused:
+        bad_rows.add(example.line, f"'{example.file}': {reason}" if example.file else reason)
+    found.num_bad_rows, found.bad_rows = bad_rows.count, list(bad_rows.problems)
+    found.num_rows = len(gathered.contents) - len(gathered.refused)
+    _conclude(found, gathered)
+    if found.num_rows:
+        _compare(found, gathered, eval_fraction, seed, other)
+    found.samples = _samples(gathered, tokenizer, max_length, lines, source)
+    told = bad_rows.roles.findings() + found.findings + judged(found) + gathered.oddities.findings(wanted)
+    found.findings = sorted(told, key=lambda finding: finding.level != "fatal")
     return found
 
 
@@ -148,70 +157,136 @@ def _fields(source: Source) -> list[str]:
     return [str(key) for key in first.row] if first else []
 
 
-def _characters(batch: list[Example]) -> Iterator[int]:
-    for example in batch:
-        yield len(example.text) + sum(len(message["content"]) for message in example.messages)
+def _num_chars(example: Example) -> int:
+    return len(example.text) + sum(len(message["content"]) for message in example.messages)
 
 
-def _count_answers(found: Inspection, example: Example) -> None:
-    found.num_turns += len(example.messages)
-    if any(not answer.strip() for answer in answers_of(example)):
-        found.num_empty_answers += 1
-        if len(found.empty_answer_lines) < 5:
-            found.empty_answer_lines.append(example.line)
+def _batches(source: Source) -> Iterator[list[Example]]:
+    """Rows in batches that are small in memory, too."""
+    batch: list[Example] = []
+    size = 0
+    for example in source:
+        batch.append(example)
+        size += _num_chars(example)
+        if len(batch) >= _BATCH_ROWS or size >= _BATCH_CHARS:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
-def _count_cut(found: Inspection, row: TokenRow) -> None:
-    if found.max_length and len(row.ids) > found.max_length:
-        found.num_truncated += 1
-        found.num_answers_cut += row.num_supervised > found.max_length - 2
+def _read_as_text(source: Source, gathered: _Gathered, on_rows: Callable[[int], None]) -> None:
+    for batch in _batches(source):
+        for example in batch:
+            gathered.add(example)
+            gathered.lengths[_num_chars(example)] += 1
+        on_rows(len(gathered.contents))
 
 
-def _ends(row: TokenRow, tokenizer: Tokenizer) -> bool:
-    if not row.spans:
-        return True
-    last = row.ids[row.spans[-1][1] - 1]
-    return last in tokenizer.special_ids or last == tokenizer.eos_id
+def _read_as_tokens(source: Source, tally: Tally, gathered: _Gathered, on_rows: Callable[[int], None]) -> None:
+    """One batch is rendered in a thread of its own, where the tokenizer holds no lock, while this one reads the next."""
+    with ThreadPoolExecutor(1) as pool:
+        before: tuple[list[Example], Future[list[TokenRow | str]]] | None = None
+        for batch in _batches(source):
+            require_template(batch, source.format.name, tally.tokenizer)
+            work = pool.submit(_rendered, batch, tally.tokenizer)
+            for example in batch:
+                gathered.add(example)
+            if before:
+                _count(*before, tally, gathered)
+            before = batch, work
+            on_rows(tally.num_rows)
+        if before:
+            _count(*before, tally, gathered)
+            on_rows(tally.num_rows)
 
 
-def _conclude(found: Inspection, counts: _Counts) -> None:
-    if not found.num_rows:
-        found.fatal.append("no row can be used")
+def _rendered(batch: list[Example], tokenizer: Tokenizer) -> list[TokenRow | str]:
+    """The batch as token rows; in place of a row that the template refuses, the reason."""
+    try:
+        return list(render_rows(batch, tokenizer))
+    except DataProblem as problem:
+        if len(batch) == 1:
+            return [problem.what]
+        middle = len(batch) // 2
+        return _rendered(batch[:middle], tokenizer) + _rendered(batch[middle:], tokenizer)
+
+
+def _count(batch: list[Example], work: Future[list[TokenRow | str]], tally: Tally, gathered: _Gathered) -> None:
+    for example, row in zip(batch, work.result(), strict=True):
+        if isinstance(row, str):
+            gathered.refused.append((example, row))
+        else:
+            tally.add(example, row)
+            gathered.lengths[len(row.ids)] += 1
+
+
+def _conclude(found: Inspection, gathered: _Gathered) -> None:
+    oddities, lengths = gathered.oddities, gathered.lengths
+    found.num_turns, found.num_empty_answers = oddities.num_turns, oddities.counts["empty"]
+    names = {"system": "system messages"} | {name: name for name in ("tools", "pictures", "recordings", "preferences")}
+    found.holds = {said: oddities.counts[name] for name, said in names.items() if oddities.counts[name]}
+    texts = gathered.texts.kept()
+    found.languages = mix_of([answered for _, answered in texts if answered.strip()])
+    found.question_languages = mix_of([asked for asked, _ in texts if asked.strip()])
+    if not lengths:
         return
-    found.num_duplicates = _repeated(counts.keys)
-    found.num_near_duplicates = _repeated(counts.near) - found.num_duplicates
-    found.num_conflicts = max(0, _repeated(counts.questions) - found.num_duplicates)
-    found.scripts = {script: count / found.num_rows for script, count in counts.scripts.most_common(6)}
-    ordered = sorted(counts.lengths)
-    found.length_p50, found.length_p95 = quantile(ordered, 0.5), quantile(ordered, 0.95)
-    found.length_p995, found.length_max = quantile(ordered, 0.995), ordered[-1]
-    found.histogram = _histogram(ordered)
-    if found.num_empty_answers:
-        lines = ", ".join(map(str, found.empty_answer_lines))
-        found.warnings.append(f"{found.num_empty_answers} rows have an empty answer (lines {lines} …)")
-    if found.num_duplicates > found.num_rows // 20:
-        found.warnings.append(f"{found.num_duplicates} rows are exact copies of others")
-    if found.num_conflicts:
-        found.warnings.append(f"{found.num_conflicts} rows ask what another row asks and answer differently")
+    found.length_p50, found.length_p95, found.length_p995 = (_quantile(lengths, s) for s in (0.5, 0.95, 0.995))
+    found.length_max = max(lengths)
+    found.histogram = _histogram(lengths, min(found.length_p995, 3 * found.length_p95))
 
 
-def _histogram(ordered: list[int]) -> list[tuple[int, int]]:
-    """`(upper edge, rows)` of equal bins up to the longest row."""
-    width = max(1, -(-ordered[-1] // HISTOGRAM_BINS))
-    counts = Counter(max(0, length - 1) // width for length in ordered)
-    return [((index + 1) * width, counts[index]) for index in range(max(counts) + 1)]
+def _quantile(lengths: Counter[int], share: float) -> int:
+    """The smallest length that at least `share` of the rows do not exceed."""
+    rows, wanted = 0, share * lengths.total()
+    for length in sorted(lengths):
+        rows += lengths[length]
+        if rows >= wanted:
+            return length
+    return max(lengths)
 
 
-def _judge(found: Inspection, unlearnt: int, unended: int, doubled: int) -> None:
-    """What stops a training before it starts."""
-    if found.num_rows and unlearnt == found.num_rows:
-        found.fatal.append("no token of any row would be learnt")
-    elif unlearnt:
-        found.warnings.append(f"{unlearnt} rows have no token to learn")
-    if found.num_answers_cut > 0.2 * found.num_rows:
-        share = 100 * found.num_answers_cut / found.num_rows
-        found.fatal.append(f"{share:.0f} % of the rows lose the end of their answer at {found.max_length} tokens")
-    if unended:
-        found.fatal.append(f"{unended} answers do not end with an end token: the model would never stop")
-    if doubled:
-        found.fatal.append(f"{doubled} rows begin with two begin tokens")
+def _histogram(lengths: Counter[int], most: int) -> list[tuple[int, int]]:
+    """`(upper edge, rows)` of bins of a round width up to `most`, and one for what is longer."""
+    width = next(step for power in range(12) for step in (10**power, 2 * 10**power, 5 * 10**power)
+                 if step * HISTOGRAM_BINS >= most)  # fmt: skip
+    num_bins = max(1, -(-most // width))
+    counts = Counter[int]()
+    for length, rows in lengths.items():
+        counts[min(max(0, length - 1) // width, num_bins)] += rows
+    bins = [((index + 1) * width, counts[index]) for index in range(num_bins)]
+    return [*bins, (max(lengths), counts[num_bins])] if counts[num_bins] else bins
+
+
+def _compare(found: Inspection, gathered: _Gathered, eval_fraction: float, seed: int, other: Source | None) -> None:
+    """Rows that say the same, within the file and across the split."""
+    contents = gathered.contents
+    groups = contents.near.groups()
+    found.num_compared = len(contents.near)
+    found.copies, found.conflicts, found.near_copies = (
+        contents.copies(),
+        contents.conflicts(),
+        contents.near_copies(groups),
+    )
+    split_keys = array("Q", (_split_key(key, seed) for key in contents.keys))
+    found.leaks = across_the_split(contents, split_keys, _threshold(split_keys, eval_fraction), groups)
+    if other:
+        held = Contents()
+        for example in Source(other.path, other.format, other.columns, skip_bad_rows=True, bad_rows=BadRows()):
+            held.add(example)
+        found.against = against(contents, held)
+
+
+def _samples(
+    gathered: _Gathered, tokenizer: Tokenizer | None, max_length: int, lines: Collection[str], source: Source
+) -> list[SampleRow]:
+    missing = set(lines) - {place_of(example) for example in gathered.picked}
+    if missing:
+        name = min(missing)
+        raise NotFoundProblem(
+            f"There is no row in line {name} of '{source.path.name}' that could be shown",
+            why="A row is named by the line that it begins on, in a folder as FILE:LINE; rows that cannot be used are not shown.",
+        )
+    refused = {id(example) for example, _ in gathered.refused}
+    chosen = gathered.picked or gathered.samples.kept()
+    return [sample_row(e, tokenizer, max_length=max_length) for e in chosen if id(e) not in refused]

@@ -8,17 +8,19 @@ from __future__ import annotations
 import itertools
 from array import array
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pyarrow as pa
 
 from lorasmith.core.errors import DataProblem
-from lorasmith.core.facts import DataFacts, Objective
+from lorasmith.core.facts import PREFERENCES, DataFacts, Objective
 from lorasmith.data.examples import Example
 from lorasmith.data.load import Source
-from lorasmith.data.render import TokenRow, render_rows, require_template
+from lorasmith.data.pairs import Pairs
+from lorasmith.data.render import Span, TokenRow, render_rows, require_template
 from lorasmith.data.tokenizer import Tokenizer
 
 BATCH_ROWS = 512
@@ -28,6 +30,10 @@ SCHEMA = pa.schema(
         ("spans", pa.list_(pa.int32())),  # start, stop, start, stop …
         ("key", pa.uint64()),
     ]
+)
+# Preferences have a second answer beside the first, with its spans, and single judgements say which they are.
+PAIR_SCHEMA = pa.schema(
+    [*SCHEMA, ("rejected", pa.list_(pa.int32())), ("rejected_spans", pa.list_(pa.int32())), ("is_good", pa.bool_())]
 )
 _KEY_SPACE = 2**64
 
@@ -40,19 +46,22 @@ def prepare(
 
     `on_rows` is called with the number of rows done. Raises DataProblem where nothing could be learnt from the rows.
     """
-    lengths, supervised, answers = array("I"), 0, 0
+    lengths, tokens, supervised, answers, largest_id = array("I"), 0, 0, 0, -1
     keys = array("Q")
     digest = blake2b(digest_size=32)
-    with pa.OSFile(str(out), "wb") as file, pa.ipc.new_stream(file, SCHEMA) as writer:
+    schema = PAIR_SCHEMA if objective in PREFERENCES else SCHEMA
+    with pa.OSFile(str(out), "wb") as file, pa.ipc.new_stream(file, schema) as writer:
         for rows in _batches(source, tokenizer, objective, learn_all):
             for row in rows:
-                lengths.append(len(row.ids))
-                supervised += row.num_supervised
-                answers = max(answers, max((stop - start for start, stop in row.spans), default=0))
+                lengths.append(max(len(row.ids), len(row.rejected)))
+                tokens += len(row.ids) + len(row.rejected)
+                supervised += row.num_supervised + (row.num_rejected if objective != "kto" else 0)
+                answers = max(answers, max((stop - start for start, stop in row.spans + row.rejected_spans), default=0))
+                largest_id = max(largest_id, max(row.ids, default=-1), max(row.rejected, default=-1))
                 split_key = _split_key(row.key, seed)
                 keys.append(split_key)
                 digest.update(row.key.to_bytes(8, "big"))
-            writer.write_batch(_arrow(rows, keys[-len(rows) :]))
+            writer.write_batch(_arrow(rows, keys[-len(rows) :], schema))
             on_rows(len(lengths))
     if not lengths:
         raise DataProblem(
@@ -68,12 +77,13 @@ def prepare(
         num_train=len(lengths) - num_validation,
         num_validation=num_validation,
         num_bad_rows=source.bad_rows.count,
-        num_tokens=sum(lengths),
+        num_tokens=tokens,
         num_supervised_tokens=supervised,
         length_p50=quantile(ordered, 0.5),
         length_p995=quantile(ordered, 0.995),
         length_max=ordered[-1],
         max_answer_tokens=answers,
+        largest_id=largest_id,
         threshold=threshold,
         sha256=digest.hexdigest(),
     )
@@ -81,30 +91,41 @@ def prepare(
 
 def _batches(source: Source, tokenizer: Tokenizer, objective: Objective, learn_all: bool) -> Iterator[list[TokenRow]]:
     examples = iter(source)
+    render = partial(render_rows, tokenizer=tokenizer, learn_all=learn_all or objective == "pretrain")
+    if objective in PREFERENCES:
+        render = Pairs(tokenizer, mismatched=objective == "kto").render
     while batch := list(itertools.islice(examples, BATCH_ROWS)):
         _check(batch, objective, source)
-        yield _rendered(batch, tokenizer, source, learn_all or objective == "pretrain")
+        if objective == "sft":  # what was disliked is nothing to imitate
+            batch = [example for example in batch if example.is_good is not False]
+        if batch:
+            yield _rendered(batch, tokenizer, source, render)
 
 
-def _rendered(batch: list[Example], tokenizer: Tokenizer, source: Source, learn_all: bool) -> list[TokenRow]:
+def _rendered(
+    batch: list[Example], tokenizer: Tokenizer, source: Source, render: Callable[[list[Example]], list[TokenRow]]
+) -> list[TokenRow]:
     """The batch as token rows. Where a row cannot be rendered, that row is named, or left out if bad rows may be."""
     require_template(batch, source.format.name, tokenizer)
     try:
-        return render_rows(batch, tokenizer, learn_all=learn_all)
+        return render(batch)
     except DataProblem:
         rows: list[TokenRow] = []
         for example in batch:
             try:
-                rows += render_rows([example], tokenizer, learn_all=learn_all)
+                rows += render([example])
             except DataProblem as problem:
                 if not source.skip_bad_rows:
-                    problem.what = f"Line {example.line} of '{source.path.name}': {problem.what}"
+                    problem.what = f"{source.where(example)}: {problem.what}"
                     raise
                 source.bad_rows.add(example.line, problem.what)
         return rows
 
 
 def _check(batch: list[Example], objective: Objective, source: Source) -> None:
+    for example in batch:
+        if example.needs or not source.format.objectives:
+            raise _not_language(example, source)
     if objective == "sft" and batch[0].is_text:
         raise DataProblem(
             f"'{source.path.name}' holds texts without answers",
@@ -113,13 +134,35 @@ def _check(batch: list[Example], objective: Objective, source: Source) -> None:
         )
 
 
+def _not_language(example: Example, source: Source) -> DataProblem:
+    cures = "Give rows of questions and answers, or of text (see docs/how-to/data.md)."
+    if source.format.name == "labelled" and example.text:
+        cures = "To let it write the label as its answer: --columns prompt=text,completion=label"
+    elif example.images or example.audio:
+        cures += " To learn from their text alone: --columns text=… or prompt=…,completion=…"
+    needed = example.needs or source.format.name
+    return DataProblem(
+        f"{source.where(example)} needs a model that knows {needed}; a language model reads text only",
+        why=f"The data was read as {source.format.name}. Training on such rows is not built yet.",
+        fix=cures,
+        line=example.line,
+    )
+
+
 def _first_problems(source: Source) -> str:
     return "; ".join(f"line {line}: {reason}" for line, reason in source.bad_rows.problems[:3])
 
 
-def _arrow(rows: list[TokenRow], keys: Iterable[int]) -> pa.RecordBatch:
-    spans = [[edge for span in row.spans for edge in span] for row in rows]
-    return pa.record_batch([[row.ids for row in rows], spans, list(keys)], schema=SCHEMA)
+def _arrow(rows: list[TokenRow], keys: Iterable[int], schema: pa.Schema) -> pa.RecordBatch:
+    columns: list[list[Any]] = [[row.ids for row in rows], [_edges(row.spans) for row in rows], list(keys)]
+    if "rejected" in schema.names:
+        columns += [[row.rejected for row in rows], [_edges(row.rejected_spans) for row in rows]]
+        columns += [[row.is_good for row in rows]]
+    return pa.record_batch(columns, schema=schema)
+
+
+def _edges(spans: list[Span]) -> list[int]:
+    return [edge for span in spans for edge in span]
 
 
 def _split_key(key: int, seed: int) -> int:

@@ -1,4 +1,4 @@
-"""Files of examples as rows with their line numbers, whatever they are packed in: JSON, CSV, Parquet, text, compressed.
+"""Files of examples as rows with their line numbers, whatever they are packed in; a folder is read file by file.
 
 It streams: memory does not grow with the file. It does not know what the rows mean; that is `formats`.
 """
@@ -7,152 +7,61 @@ from __future__ import annotations
 
 import codecs
 import contextlib
-import csv
-import gzip
 import io
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, Literal, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import orjson
 
-from lorasmith.core.errors import DataProblem, EnvironmentProblem, NotFoundProblem
+from lorasmith.core.errors import DataProblem
+from lorasmith.data.compression import DAMAGES, open_bytes
+from lorasmith.data.containers import container_of, damaged
+from lorasmith.data.examples import kind_of
 
 MAX_ROW_CHARS = 16 * 2**20  # a single example beyond 16 Mi characters is a mistake, and would have to be held whole
+MAX_PARAGRAPH_CHARS = 2**20  # a text without blank lines is no single example; it goes on as the next one
+_TOO_LONG = f"it is longer than {MAX_ROW_CHARS // 2**20} Mi characters"
 _CHUNK_CHARS = 2**20
-_HEAD_BYTES = 2**16
-_DELIMITERS = {".csv": ",", ".tsv": "\t"}
-_DECODER = json.JSONDecoder()
-
-Container = Literal["jsonl", "json", "csv", "parquet", "text"]
+_GAP = re.compile(r"[ \t\r\n,\[\]]*")
+# Only finds where an object ends; what it means orjson says, by the rules of JSON. Long numbers cost nothing this way.
+_DECODER = json.JSONDecoder(parse_int=len, parse_float=len)
 
 
 class Record(NamedTuple):
-    """One row and the line it starts on (for Parquet: the row's number). A row that cannot be read has a `problem`."""
+    """One row and the line it starts on (for Parquet and Arrow the row's number, for a file that is a row itself 0).
+
+    A row that cannot be read has a `problem`.
+    """
 
     line: int
     row: dict[str, Any]
-    problem: str = ""
-
-
-def open_bytes(path: Path) -> IO[bytes]:
-    """The file's bytes, gunzipped or unzstd-ed on the fly by its first bytes, not by its name.
-
-    Raises NotFoundProblem, EnvironmentProblem (rights).
-    """
-    try:
-        with path.open("rb") as probe:
-            magic = probe.read(4)
-        if magic[:2] == b"\x1f\x8b":
-            return gzip.open(path)  # type: ignore[return-value]
-        if magic == b"\x28\xb5\x2f\xfd":
-            import pyarrow as pa
-
-            return io.BufferedReader(pa.input_stream(str(path), compression="zstd"))  # type: ignore[arg-type]
-        return path.open("rb")
-    except FileNotFoundError as error:
-        raise NotFoundProblem(f"There is no data file '{path}'", fix="Check the path given to --data.") from error
-    except IsADirectoryError as error:
-        raise DataProblem(
-            f"'{path}' is a folder, not a data file", fix="Name the file inside it, e.g. --data folder/train.jsonl."
-        ) from error
-    except OSError as error:
-        raise EnvironmentProblem(
-            f"The data file '{path}' cannot be opened", why=f"{error.strerror}.", fix="Check its rights with 'ls -l'."
-        ) from error
-
-
-def _encoding_of(head: bytes) -> str:
-    """The text encoding that `head`, the first bytes of a file, shows. Raises DataProblem where it is no text."""
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16"
-    even, odd = head[::2].count(0), head[1::2].count(0)
-    if odd > len(head) // 4 and not even:
-        return "utf-16-le"
-    if even > len(head) // 4 and not odd:
-        return "utf-16-be"
-    if 0 in head:
-        raise DataProblem(
-            "This is a binary file, not a file of examples",
-            why=f"There is a zero byte at position {head.index(0)}.",
-            fix="Give a JSONL, JSON, CSV, TSV, Parquet or text file (gzip and zstd are fine).",
-        )
-    try:
-        codecs.getincrementaldecoder("utf-8")().decode(head)
-    except UnicodeDecodeError as error:
-        raise DataProblem(
-            "This file is neither text in UTF-8 nor in UTF-16",
-            why=f"Byte 0x{head[error.start]:02x} at position {error.start} cannot be read.",
-            fix="If it is text in another encoding: iconv -f latin1 -t utf8 OLD > NEW",
-        ) from error
-    return "utf-8-sig"
-
-
-def container_of(path: Path) -> Container:
-    """What kind of file it is, by its content; the ending decides only between table and text.
-
-    Raises DataProblem for an empty or a binary file.
-    """
-    with open_bytes(path) as file:
-        head = _read_head(path, file)
-    if not head:
-        raise DataProblem(f"The data file '{path}' is empty", fix="It must hold at least one example.")
-    if head.startswith(b"PAR1"):
-        return "parquet"
-    # A character may be cut at the head's end; what is missing of it is no reason to refuse the file.
-    text = head.decode(_encoding_of(head), errors="ignore").lstrip("\ufeff")
-    if not text.strip():
-        raise DataProblem(f"The data file '{path}' is empty", why="It holds blank lines only.")
-    return _container_of_text(text, path)
-
-
-def _container_of_text(text: str, path: Path) -> Container:
-    body = text.lstrip()
-    if body[0] == "{":
-        first = body.split("\n", 1)[0].strip()
-        return "json" if first == "{" else "jsonl"
-    if body[0] == "[" and body[1:].lstrip()[:1] in ("{", "]", ""):
-        return "json"
-    if _ending(path) in _DELIMITERS:
-        return "csv"
-    cells = next(csv.reader([body.split("\n", 1)[0]], delimiter=_delimiter(body, path)))
-    known = {"question", "answer", "prompt", "completion", "instruction", "output", "input"}
-    return "csv" if len({cell.strip().lower() for cell in cells} & known) >= 2 else "text"
-
-
-def _read_head(path: Path, file: IO[bytes]) -> bytes:
-    try:
-        return file.read(_HEAD_BYTES)
-    except (OSError, EOFError) as error:
-        raise DataProblem(f"The data file '{path}' is damaged", why=f"{error}.") from error
-
-
-def _ending(path: Path) -> str:
-    name = path.name.lower().removesuffix(".gz").removesuffix(".zst")
-    return Path(name).suffix
-
-
-def _delimiter(text: str, path: Path) -> str:
-    header = text.split("\n", 1)[0]
-    counts = {mark: header.count(mark) for mark in ("\t", ",", ";")}
-    best = max(counts, key=lambda mark: counts[mark])
-    return best if counts[best] else _DELIMITERS.get(_ending(path), ",")
+    problem: str
+    file: Path
 
 
 def read_records(path: Path) -> Iterator[Record]:
-    """Every row of the file in turn. Rows that cannot be read come with a `problem`; the others are not lost.
+    """Every row of the file, or of every file in the folder, in turn. Rows that cannot be read come with a `problem`.
 
-    Raises DataProblem where the rest of the file cannot be told apart into rows.
+    Raises DataProblem where the rest of a file cannot be told apart into rows, NotFoundProblem, EnvironmentProblem.
     """
-    kind = container_of(path)
-    if kind == "parquet":
-        yield from _parquet(path)
+    if path.is_dir():
+        from lorasmith.data.folders import read_folder
+
+        yield from read_folder(path)
         return
-    with open_bytes(path) as binary:
-        encoding = _encoding_of(_read_head(path, binary))
+    kind, encoding = container_of(path)
+    if kind in ("parquet", "arrow"):
+        from lorasmith.data.tables import read_arrow, read_parquet
+
+        yield from (read_parquet if kind == "parquet" else read_arrow)(path)
+        return
+    from lorasmith.data.tables import read_csv
+
+    readers = {"jsonl": _jsonl, "json": _json, "csv": read_csv, "text": _paragraphs}
     with open_bytes(path) as binary, io.TextIOWrapper(binary, encoding=encoding, newline="") as text:
-        readers = {"jsonl": _jsonl, "json": _json, "csv": _csv, "text": _paragraphs}
         try:
             yield from readers[kind](text, path)
         except UnicodeDecodeError as error:
@@ -161,20 +70,25 @@ def read_records(path: Path) -> Iterator[Record]:
                 why=f"{error.reason}: byte 0x{error.object[error.start]:02x}.",
                 fix="Save the file as UTF-8.",
             ) from error
-        except (OSError, EOFError) as error:
-            raise DataProblem(f"The data file '{path}' is damaged", why=f"{error}.") from error
+        except DAMAGES as error:
+            raise damaged(path, error) from error
 
 
 def _undecodable_line(path: Path, encoding: str) -> int:
     decoder = codecs.getincrementaldecoder(encoding)()
     number = 1
-    with open_bytes(path) as file, contextlib.suppress(UnicodeDecodeError):
-        while chunk := file.read(1):
-            number += decoder.decode(chunk) == "\n"
+    # Behind the line there may be damage; it was not reached.
+    with open_bytes(path) as file, contextlib.suppress(*DAMAGES):
+        while chunk := file.read(_CHUNK_CHARS):
+            try:
+                number += decoder.decode(chunk).count("\n")
+            except UnicodeDecodeError as error:
+                return number + error.object[: error.start].decode(error.encoding, errors="ignore").count("\n")
     return number
 
 
-def _lines(text: IO[str], path: Path) -> Iterator[tuple[int, str]]:
+def lines_of(text: IO[str], path: Path) -> Iterator[tuple[int, str]]:
+    """Numbered lines. Raises DataProblem at one that is too long to be held."""
     number = 0
     while line := text.readline(MAX_ROW_CHARS + 1):
         number += 1
@@ -188,46 +102,37 @@ def _lines(text: IO[str], path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _jsonl(text: IO[str], path: Path) -> Iterator[Record]:
-    for number, line in _lines(text, path):
-        stripped = line.strip()
-        if not stripped:
-            continue
-        try:
-            row = orjson.loads(stripped)
-        except orjson.JSONDecodeError as error:
-            yield Record(number, {}, f"broken JSON ({error.msg} at column {error.colno}): {_shorten(stripped)}")
-            continue
-        if isinstance(row, dict):
-            yield Record(number, row)
-        else:
-            yield Record(number, {}, f"expected an object, found {_kind(row)}: {_shorten(stripped)}")
+    for number, line in lines_of(text, path):
+        stripped = line.strip("\ufeff \t\r\n")
+        if stripped and (stripped[0] == "{" or stripped.strip()):
+            yield _record(number, stripped, path)
+
+
+def _record(number: int, text: str, path: Path) -> Record:
+    try:
+        row = orjson.loads(text)
+    except (orjson.JSONDecodeError, RecursionError) as error:
+        said = (
+            f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else "nested too deeply"
+        )
+        return Record(number, {}, f"broken JSON ({said}): {shorten(text)}", path)
+    if isinstance(row, dict):
+        return Record(number, row, "", path)
+    return Record(number, {}, f"expected an object, found {kind_of(row)}: {shorten(text)}", path)
 
 
 def _json(text: IO[str], path: Path) -> Iterator[Record]:
     """Objects of a JSON list, or one after another, each with the line it starts on; never the whole file at once."""
     buffer, position, line, at_end = "", 0, 1, False
     while True:
-        start = _skip(buffer, position)
+        start = _after_gap(buffer, position)
         line += buffer.count("\n", position, start)
         position = start
         if position < len(buffer):
-            try:
-                row, end = _DECODER.raw_decode(buffer, position)
-            except RecursionError as error:
-                raise DataProblem(f"The row in line {line} of '{path.name}' is nested too deeply") from error
-            except json.JSONDecodeError as error:
-                if at_end or len(buffer) - position > MAX_ROW_CHARS:
-                    raise DataProblem(
-                        f"'{path.name}' is broken JSON in line {line + buffer.count(chr(10), position, error.pos)}",
-                        why=f"{error.msg}: {_shorten(buffer[error.pos : error.pos + 200]) or 'the file ends here'}",
-                        fix="Nothing after that place can be read; repair the file, or write one example a line (JSONL).",
-                    ) from error
-            else:
-                yield (
-                    Record(line, row)
-                    if isinstance(row, dict)
-                    else Record(line, {}, f"expected an object, found {_kind(row)}")
-                )
+            end = _end_of_value(buffer, position, line, at_end, path)
+            if end and (at_end or end < len(buffer)):  # a number at the buffer's end may go on
+                is_long = end - position > MAX_ROW_CHARS
+                yield Record(line, {}, _TOO_LONG, path) if is_long else _record(line, buffer[position:end], path)
                 line += buffer.count("\n", position, end)
                 position = end
                 continue
@@ -238,69 +143,45 @@ def _json(text: IO[str], path: Path) -> Iterator[Record]:
         buffer, position = buffer[position:] + chunk, 0
 
 
-def _skip(buffer: str, position: int) -> int:
-    while position < len(buffer) and buffer[position] in " \t\r\n,[]":
-        position += 1
-    return position
+def _after_gap(buffer: str, position: int) -> int:
+    match = _GAP.match(buffer, position)
+    return match.end() if match else position
 
 
-def _csv(text: IO[str], path: Path) -> Iterator[Record]:
-    csv.field_size_limit(MAX_ROW_CHARS)
-    header = text.readline(MAX_ROW_CHARS)
-    delimiter = _delimiter(header, path)
-    names = [name.strip() for name in next(csv.reader([header], delimiter=delimiter))]
-    reader = csv.reader(text, delimiter=delimiter)
-    while True:
-        line = reader.line_num + 2
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise DataProblem(f"Line {line} of '{path.name}' cannot be read as a table row", why=f"{error}.") from error
-        if not any(cell.strip() for cell in cells):
-            continue
-        if len(cells) > len(names):
-            yield Record(line, {}, f"{len(cells)} cells under {len(names)} columns: {_shorten(str(cells))}")
-        else:
-            yield Record(line, dict(zip(names, cells, strict=False)))
+def _end_of_value(buffer: str, position: int, line: int, at_end: bool, path: Path) -> int:
+    """Where the value that starts at `position` ends; 0 where more of the file is needed. Raises DataProblem."""
+    try:
+        return _DECODER.raw_decode(buffer, position)[1]
+    except RecursionError as error:
+        raise DataProblem(f"The row in line {line} of '{path.name}' is nested too deeply") from error
+    except json.JSONDecodeError as error:
+        if not at_end and len(buffer) - position <= MAX_ROW_CHARS:
+            return 0
+        raise DataProblem(
+            f"'{path.name}' is broken JSON in line {line + buffer.count(chr(10), position, error.pos)}",
+            why=f"{error.msg}: {shorten(buffer[error.pos : error.pos + 200]) or 'the file ends here'}",
+            fix="Nothing after that place can be read; repair the file, or write one example a line (JSONL).",
+        ) from error
 
 
 def _paragraphs(text: IO[str], path: Path) -> Iterator[Record]:
-    """Paragraphs, parted by blank lines, as `{text}`."""
+    """Paragraphs, parted by blank lines, as `{text}`; very long ones are parted at a line's end."""
     lines: list[str] = []
-    first = 1
-    for number, line in _lines(text, path):
-        if line.strip():
+    first, size = 1, 0
+    for number, line in lines_of(text, path):
+        is_blank = not line.strip()
+        if lines and (is_blank or size + len(line) > MAX_PARAGRAPH_CHARS):
+            yield Record(first, {"text": "\n".join(lines)}, "", path)
+            lines, size = [], 0
+        if not is_blank:
             first = first if lines else number
             lines.append(line.rstrip("\r\n"))
-        elif lines:
-            yield Record(first, {"text": "\n".join(lines)})
-            lines = []
+            size += len(line)
     if lines:
-        yield Record(first, {"text": "\n".join(lines)})
+        yield Record(first, {"text": "\n".join(lines)}, "", path)
 
 
-def _parquet(path: Path) -> Iterator[Record]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.ParquetFile(path)
-        number = 0
-        for batch in table.iter_batches(batch_size=1024):
-            for row in batch.to_pylist():
-                number += 1
-                yield Record(number, row)
-    except (pa.ArrowException, OSError) as error:
-        raise DataProblem(f"The Parquet file '{path}' is damaged", why=str(error).split("\n", 1)[0]) from error
-
-
-def _kind(value: Any) -> str:
-    names = {list: "a list", str: "a string", bool: "true/false", type(None): "null"}
-    return names.get(type(value), "a number")
-
-
-def _shorten(text: str, limit: int = 80) -> str:
-    text = " ".join(text.split())
+def shorten(text: str, limit: int = 80) -> str:
+    """The beginning of `text` on one line, for a message."""
+    text = " ".join(text[: 20 * limit].split())
     return text if len(text) <= limit else text[: limit - 1] + "…"

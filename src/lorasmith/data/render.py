@@ -7,8 +7,10 @@ and checking that the marks changed nothing else.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
+import orjson
 import tokenizers
 
 from lorasmith.core.errors import DataProblem
@@ -21,15 +23,27 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class TokenRow:
-    """`ids` of one row; `spans` are the half-open ranges of ids that carry loss; `key` is the hash of the content."""
+    """`ids` of one row; `spans` are the half-open ranges of ids that carry loss; `key` is the hash of the content.
+
+    Rows of preferences have a second answer to the same (data/pairs.py): `rejected` with its spans, whole as `ids` are.
+    """
 
     ids: list[int]
     spans: list[Span]
     key: int
+    rejected: list[int] = field(default_factory=list[int])
+    rejected_spans: list[Span] = field(default_factory=list[Span])
+    is_good: bool = True
+    """For single judgements: whether the answer was liked."""
 
     @property
     def num_supervised(self) -> int:
         return sum(stop - start for start, stop in self.spans)
+
+    @property
+    def num_rejected(self) -> int:
+        """Tokens of the second answer."""
+        return sum(stop - start for start, stop in self.rejected_spans)
 
 
 def mark_answers(text: str) -> tuple[str, list[Span]]:
@@ -56,50 +70,110 @@ def _without_marks(text: str) -> str:
 
 def _clean(messages: list[Message]) -> list[Message]:
     """Noncharacters that happen to stand in the data would be taken for marks."""
-    if any(START in message["content"] or STOP in message["content"] for message in messages):
-        return [{"role": message["role"], "content": _without_marks(message["content"])} for message in messages]
-    return messages
+    if not any(_is_marked(message) for message in messages):
+        return messages
+    return orjson.loads(_without_marks(orjson.dumps(messages).decode()))
 
 
-def conversation_text(messages: list[Message], tokenizer: Tokenizer) -> tuple[str, list[Span]]:
+def _is_marked(message: Message) -> bool:
+    """Whether marks stand in what a template may write of a message; keys beside the usual two are rare."""
+    text = message["content"] if len(message) == 2 else orjson.dumps(message).decode()
+    return START in text or STOP in text
+
+
+def _clean_tools(tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return orjson.loads(_without_marks(orjson.dumps(tools).decode())) if tools else tools
+
+
+def conversation_text(
+    messages: list[Message], tokenizer: Tokenizer, tools: list[dict[str, Any]] | None = None
+) -> tuple[str, list[Span]]:
     """The rendered conversation and the character ranges of its answers (without what ends a turn).
 
     Raises DataProblem where the template changes answers so that they cannot be found again.
     """
-    messages = _clean(messages)
+    messages, tools = _clean(messages), _clean_tools(tools or [])
     if not tokenizer.template:
         return _plain_text(messages, tokenizer)
     if tokenizer.marks_answers:
-        return mark_answers(tokenizer.render(messages))
-    marked: list[Message] = [
-        {"role": "assistant", "content": f"{START}{message['content']}{STOP}"}
-        if message["role"] == "assistant"
-        else message
-        for message in messages
-    ]
-    text, spans = mark_answers(tokenizer.render(marked))
-    plain = tokenizer.render(messages)
+        return mark_answers(tokenizer.render(messages, tools=tools))
+    marked = [_marked(message) if message["role"] == "assistant" else message for message in messages]
+    text, spans = mark_answers(tokenizer.render(marked, tools=tools))
+    plain = tokenizer.render(messages, tools=tools)
     if text != plain:
         # The template rewrites answers (strips blanks, cuts thoughts): only the last one can be told for sure.
         spans = []
-    return plain, _from_prompt(messages, plain, spans, tokenizer)
+    spans = _widened(messages, plain, spans, tokenizer, tools)
+    return plain, _from_prompt(messages, plain, spans, tokenizer, tools)
 
 
-def _from_prompt(messages: list[Message], text: str, spans: list[Span], tokenizer: Tokenizer) -> list[Span]:
+def _marked(message: Message) -> Message:
+    """An answer with marks around it. Behind the name of its last call stand two, which only say where it is."""
+    marked: Message = {**message}
+    if calls := message.get("tool_calls"):
+        function = calls[-1]["function"]
+        last = {**calls[-1], "function": {**function, "name": f"{function['name']}{START}{STOP}"}}
+        marked["tool_calls"] = [*calls[:-1], last]
+    else:
+        marked["content"] = f"{START}{message['content']}{STOP}"
+    return marked
+
+
+def _widened(
+    messages: list[Message], text: str, spans: list[Span], tokenizer: Tokenizer, tools: list[dict[str, Any]]
+) -> list[Span]:
+    """The spans, those of calls and of thoughts from the end of what begins a turn to what ends it."""
+    answers = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
+    if len(answers) != len(spans) or all(len(messages[index]) == 2 for index in answers):
+        return spans
+    widened: list[Span] = []
+    for index, (start, end) in zip(answers, spans, strict=True):
+        if len(messages[index]) > 2:
+            header = _header(messages[:index], tokenizer, tools)
+            found = text.rfind(header, widened[-1][1] if widened else 0, start) if header else -1
+            if found < 0:
+                raise _lost(tokenizer)
+            start = found + len(header)  # noqa: PLW2901
+            if "tool_calls" in messages[index]:
+                end = _end_of_turn(text, end, tokenizer)  # noqa: PLW2901
+        widened.append((start, end))
+    return widened
+
+
+def _header(before: list[Message], tokenizer: Tokenizer, tools: list[dict[str, Any]]) -> str:
+    """What the template writes between the last turn and an answer."""
+    without = tokenizer.render(before, tools=tools)
+    prompt = tokenizer.render(before, prompt=True, tools=tools)
+    return prompt[len(without) :] if prompt.startswith(without) else ""
+
+
+def _end_of_turn(text: str, start: int, tokenizer: Tokenizer) -> int:
+    """Where the first special token after `start` stands: what follows a call's name is its arguments, then the turn ends."""
+    found = tokenizer.special_pattern.search(text, start)
+    return found.start() if found else len(text.rstrip())
+
+
+def _from_prompt(
+    messages: list[Message], text: str, spans: list[Span], tokenizer: Tokenizer, tools: list[dict[str, Any]]
+) -> list[Span]:
     """Let the last answer start right where the prompt ends, so that all that the model must say itself is learnt."""
     last = max(index for index, message in enumerate(messages) if message["role"] == "assistant")
-    prompt = tokenizer.render(messages[:last], prompt=True)
+    prompt = tokenizer.render(messages[:last], prompt=True, tools=tools)
     if text.startswith(prompt):
         end = spans[-1][1] if spans else len(text.rstrip())
         if last == len(messages) - 1 or spans:
             return [*spans[:-1], (len(prompt), end)]
     if not spans:
-        raise DataProblem(
-            f"The answers cannot be found again in what the chat template of '{tokenizer.folder.name}' makes of them",
-            why="It rewrites them, and its prompt is no beginning of the whole conversation.",
-            fix="Give another template: --template chatml, or a file with {% generation %} marks.",
-        )
+        raise _lost(tokenizer)
     return spans
+
+
+def _lost(tokenizer: Tokenizer) -> DataProblem:
+    return DataProblem(
+        f"The answers cannot be found again in what the chat template of '{tokenizer.folder.name}' makes of them",
+        why="It rewrites them, and its prompt is no beginning of the whole conversation.",
+        fix="Give another template: --template chatml, or a file with {% generation %} marks.",
+    )
 
 
 def _plain_text(messages: list[Message], tokenizer: Tokenizer) -> tuple[str, list[Span]]:
@@ -139,7 +213,7 @@ def render_rows(examples: Sequence[Example], tokenizer: Tokenizer, *, learn_all:
             texts.append(_without_marks(example.text))
             spans.append([])
         else:
-            text, found = conversation_text(example.messages, tokenizer)
+            text, found = conversation_text(example.messages, tokenizer, example.tools)
             texts.append(text)
             spans.append(found)
     # A template writes the begin token itself; plain text gets it from the tokenizer.
@@ -199,11 +273,13 @@ def _token_at(encoding: tokenizers.Encoding, char: int, num_chars: int, num_toke
     return num_tokens
 
 
-def prompt_ids(messages: list[Message], tokenizer: Tokenizer) -> list[int]:
+def prompt_ids(
+    messages: list[Message], tokenizer: Tokenizer, *, tools: list[dict[str, Any]] | None = None
+) -> list[int]:
     """The ids after which the model is to answer the last turn."""
     messages = _clean(messages)
     if tokenizer.template:
-        text = _without_marks(tokenizer.render(messages, prompt=True))
+        text = _without_marks(tokenizer.render(messages, prompt=True, tools=tools))
         return tokenizer.encoder.encode(text, add_special_tokens=False).ids
     if len(messages) != 1:
         raise no_template(tokenizer)

@@ -6,6 +6,7 @@ The worker renders with this very code, so what `data inspect` shows is what a t
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +17,7 @@ import jinja2
 import tokenizers
 
 from lorasmith.core.errors import DataProblem, NotFoundProblem, UsageProblem
-from lorasmith.core.templates import compile_template, marks_answers, template_in
+from lorasmith.core.templates import ChatTemplate, compile_template, marks_answers, template_in
 from lorasmith.data.examples import Message
 
 CHATML = (
@@ -30,7 +31,29 @@ ALPACA = (
     "{% else %}### Instruction:\n{{ message['content'] }}\n\n{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}### Response:\n{% endif %}"
 )
-TEMPLATES = {"chatml": CHATML, "alpaca": ALPACA}
+# ChatML with tools, as Hermes and Qwen write them (https://github.com/NousResearch/Hermes-Function-Calling).
+HERMES = (
+    "{% if tools %}<|im_start|>system\n"
+    "{% if messages and messages[0]['role'] == 'system' %}{{ messages[0]['content'] }}\n\n{% endif %}"
+    "You may call these functions:\n<tools>\n{% for tool in tools %}{{ tool | tojson }}\n{% endfor %}</tools>\n"
+    'Call one as <tool_call>\n{"name": …, "arguments": …}\n</tool_call><|im_end|>\n{% endif %}'
+    "{% for message in messages %}{% if not (tools and loop.first and message['role'] == 'system') %}"
+    "<|im_start|>{{ message['role'] }}\n{{ message['content'] }}"
+    "{% for call in message['tool_calls'] or [] %}{{ '\n' if message['content'] or not loop.first else '' }}"
+    '<tool_call>\n{"name": {{ call.function.name | tojson }}, "arguments": {{ call.function.arguments | tojson }}}\n'
+    "</tool_call>{% endfor %}<|im_end|>\n{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+TEMPLATES = {"chatml": CHATML, "alpaca": ALPACA, "hermes": HERMES}
+# What a broken template raises; in the sandbox it can do nothing worse.
+_REFUSALS = (
+    jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError,
+)  # fmt: skip
+_PROBE = "Zq7"
+_PROBE_TOOL: dict[str, Any] = {
+    "type": "function",
+    "function": {"name": f"{_PROBE}_tool", "description": "", "parameters": {"type": "object", "properties": {}}},
+}
 
 
 @dataclass(frozen=True)
@@ -45,7 +68,7 @@ class Tokenizer:
     folder: Path
 
     @cached_property
-    def _compiled(self) -> jinja2.Template:
+    def _compiled(self) -> ChatTemplate:
         try:
             return compile_template(self.template)
         except jinja2.TemplateSyntaxError as error:
@@ -56,6 +79,12 @@ class Tokenizer:
     @cached_property
     def special_ids(self) -> frozenset[int]:
         return frozenset(number for number, token in self.encoder.get_added_tokens_decoder().items() if token.special)
+
+    @cached_property
+    def special_pattern(self) -> re.Pattern[str]:
+        """Finds the text of any special token."""
+        tokens = [token.content for token in self.encoder.get_added_tokens_decoder().values() if token.special]
+        return re.compile("|".join(map(re.escape, sorted(tokens, key=len, reverse=True))) or "(?!)")
 
     @property
     def eos_id(self) -> int | None:
@@ -72,21 +101,97 @@ class Tokenizer:
         """Whether the template says itself which parts are the model's."""
         return marks_answers(self.template)
 
-    def render(self, messages: list[Message], *, prompt: bool = False) -> str:
+    @cached_property
+    def largest_id(self) -> int:
+        """The largest id that can come out of it; a model's embedding must have more rows than that."""
+        return max(self.encoder.get_vocab(with_added_tokens=True).values(), default=-1)
+
+    @cached_property
+    def drops_system(self) -> bool:
+        """Whether the template refuses the system's words, or leaves them out. `render` then puts them before the user's."""
+        user: Message = {"role": "user", "content": "hello"}
+        answer: Message = {"role": "assistant", "content": "hi"}
+        system: Message = {"role": "system", "content": _PROBE}
+        return not self._shows([system, user, answer]) and self._shows([{"role": "user", "content": _PROBE}, answer])
+
+    @cached_property
+    def knows_tools(self) -> bool:
+        """Whether the template tells the model of the functions that it may call."""
+        return self._shows([{"role": "user", "content": "hello"}], [_PROBE_TOOL])
+
+    @cached_property
+    def knows_tool_calls(self) -> bool:
+        """Whether the template writes the assistant's calls of functions."""
+        call = {"type": "function", "function": {"name": _PROBE, "arguments": {"a": "b"}}, "id": "call00000"}
+        chat: list[Message] = [
+            {"role": "user", "content": "hello"},
+            {"role": "assistant", "content": "", "tool_calls": [call]},
+        ]
+        # With what comes back of it: some templates refuse a conversation that ends with the call.
+        back: Message = {"role": "tool", "content": "1", "tool_call_id": "call00000", "name": _PROBE}
+        return self._shows(chat, [_PROBE_TOOL]) or self._shows([*chat, back], [_PROBE_TOOL], f'"{_PROBE}"')
+
+    def _shows(self, messages: list[Message], tools: list[dict[str, Any]] | None = None, text: str = _PROBE) -> bool:
+        try:
+            return text in self._render(messages, False, tools)
+        except _REFUSALS:
+            return False
+
+    def _render(self, messages: list[Message], prompt: bool, tools: list[dict[str, Any]] | None) -> str:
+        return self._compiled.render(
+            messages=messages, add_generation_prompt=prompt, bos_token=self.bos, eos_token=self.eos,
+            pad_token=self.pad, tools=tools or None, documents=None,
+        )  # fmt: skip
+
+    def render(
+        self, messages: list[Message], *, prompt: bool = False, tools: list[dict[str, Any]] | None = None
+    ) -> str:
         """The conversation as one text, with START and STOP where the template marks answers.
 
-        `prompt` ends it where the model is to answer. Raises DataProblem where the template refuses.
+        `prompt` ends it where the model is to answer. A system's words that the template would drop stand before the
+        next user's. Raises DataProblem where the template refuses, or does not write the tools or their calls.
         """
+        self._require_tools(messages, tools)
+        if any(message["role"] == "system" for message in messages) and self.drops_system:
+            messages = _folded(messages)
         try:
-            return self._compiled.render(
-                messages=messages, add_generation_prompt=prompt, bos_token=self.bos, eos_token=self.eos,
-                pad_token=self.pad, tools=None, documents=None,
-            )  # fmt: skip
-        except (jinja2.TemplateError, TypeError, ValueError) as error:
-            roles = ", ".join(message["role"] for message in messages)
+            return self._render(messages, prompt, tools)
+        except _REFUSALS as error:
+            roles = ", ".join(message["role"] for message in messages[:20])
+            said = str(error).strip() or type(error).__name__
             raise DataProblem(
-                f"The chat template of '{self.folder.name}' refuses a conversation: {error}", why=f"Its roles: {roles}."
+                f"The chat template of '{self.folder.name}' refuses a conversation: {said}", why=f"Its roles: {roles}."
             ) from error
+
+    def _require_tools(self, messages: list[Message], tools: list[dict[str, Any]] | None) -> None:
+        lacks = "the functions that may be called" if tools and not self.knows_tools else ""
+        if not lacks and any("tool_calls" in message for message in messages) and not self.knows_tool_calls:
+            lacks = "calls of functions"
+        if lacks:
+            raise DataProblem(
+                f"The chat template of '{self.folder.name}' does not write {lacks}",
+                why="The model would not see them, or not learn them.",
+                fix="Use --template hermes or a jinja file of your own, a model that was made for tools,\n"
+                "or leave such rows out with --skip-bad-rows.",
+            )
+
+
+def _folded(messages: list[Message]) -> list[Message]:
+    """The conversation without system turns: their words begin the user's next turn."""
+    folded: list[Message] = []
+    waiting = ""
+    for message in messages:
+        if message["role"] == "system":
+            waiting += ("\n\n" if waiting else "") + message["content"]
+        elif waiting and message["role"] == "user":
+            folded.append({**message, "content": f"{waiting}\n\n{message['content']}"})
+            waiting = ""
+        else:
+            if waiting:
+                folded.append({"role": "user", "content": waiting})
+                waiting = ""
+            folded.append(message)
+    return [*folded, {"role": "user", "content": waiting}] if waiting else folded
 
 
 def _token(value: Any) -> str:

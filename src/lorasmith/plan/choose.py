@@ -39,6 +39,8 @@ class TrainPlan(BaseModel):
     use_rslora: bool
     dropout: float
     learning_rate: float
+    beta: float | None = None
+    """For preferences: how closely to stay with the untouched model; for ORPO how much the preference counts."""
     optimizer: Optimizer = "adamw"
     micro_batch: int
     accumulation: int
@@ -97,7 +99,7 @@ def choose(
     free = min(free, limit) if limit else free
     base = Training(
         asked or "lora", 1, max_length, precision, rank=adapter["rank"], on_gpu=device == "cuda", dropout=adapter["dropout"] > 0,
-        supervised=_supervised(data), moments=MOMENT_BYTES[optimizer],
+        supervised=_supervised(data), moments=MOMENT_BYTES[optimizer], answers=rules.answers_at_once(data),
     )  # fmt: skip
     fitter = Fitter(model, base, free, learned)
     fit, micro, accumulation = _fitted(pick, fitter, data, asked, can_quantize=can_quantize, classic=classic)
@@ -111,6 +113,7 @@ def choose(
     if factor != 1:
         rate = Chosen(float(f"{rate.value * factor:.3g}"), f"{rate.reason}, × {factor:g} for {adapter['variant']}")
     rate = pick.take("learning_rate", rate)
+    beta = pick.take("beta", rules.beta(data)) if data.objective in PREFERENCES else None
     steps, epochs = rules.steps(pick, data, effective)
     warmup = pick.take("warmup_steps", Chosen(max(1, round(0.05 * steps)), "5 % of the steps"))
     schedule = pick.take("schedule", rules.schedule(steps, circular=bool(given.get("circular"))))
@@ -120,6 +123,7 @@ def choose(
         method=fit.method,  # type: ignore[arg-type]
         objective=data.objective,
         learning_rate=rate,
+        beta=beta,
         optimizer=optimizer,
         micro_batch=micro,
         accumulation=accumulation,
@@ -152,7 +156,7 @@ def ways_out(
     base = Training(
         plan.method, plan.micro_batch, plan.max_length, plan.precision, rank=plan.rank, on_gpu=plan.device == "cuda",
         checkpointing=plan.checkpointing, dropout=plan.dropout > 0, supervised=_supervised(data),
-        moments=MOMENT_BYTES[plan.optimizer], tight=plan.tight_memory,
+        moments=MOMENT_BYTES[plan.optimizer], tight=plan.tight_memory, answers=rules.answers_at_once(data),
     )  # fmt: skip
     fitter = Fitter(model, base, plan.memory_bytes or free, NO_CORRECTION)
     return does_not_fit(fitter, given, fitter.planned()).fix

@@ -186,6 +186,12 @@ class Training(NamedTuple):
     """Bytes that the optimizer keeps for each trained weight."""
     tight: bool = False
     """Whether the allocator is told to give every freed block back: less memory, more time (workers/runtime.py)."""
+    answers: int = 1
+    """Sequences of that length for each row: pairs of answers are computed together."""
+
+    @property
+    def sequences(self) -> int:
+        return self.rows * self.answers
 
 
 class _Moment(NamedTuple):
@@ -244,31 +250,31 @@ def _logits_at_loss(model: ModelFacts, how: Training) -> int:
     if not model.cache:
         return 0
     share = 1 if model.architecture_type == "encoder-decoder" else how.supervised
-    return round(3 * share * how.rows * how.length * model.vocab_size * 4)
+    return round(3 * share * how.sequences * how.length * model.vocab_size * 4)
 
 
 def _tokens(stack: Stack, how: Training) -> int:
-    return how.rows * (stack.tokens or how.length)
+    return how.sequences * (stack.tokens or how.length)
 
 
 def _kept(model: ModelFacts, how: Training) -> tuple[float, float]:
     """Bytes that all layers keep for the backward pass, and those that the allocator wastes with them."""
     width, rank = BYTES[how.dtype], 0 if how.method == "full" else how.rank
     if model.kept_maps:
-        kept = how.rows * model.kept_maps * width
+        kept = how.sequences * model.kept_maps * width
         return kept, _WASTED["maps"] * kept
     if not model.stacks:  # layers of an unknown kind: what their linear layers read and give, once for each
         through = sum(1.1 * into + out for out, into in model.linear_shapes)
         # A scan without its fused kernel keeps each token's state twice: as it comes in and as it is added up.
         through += sum(group.count * group.state for group in model.cache)
-        kept = 2 * how.rows * how.length * through * width
+        kept = 2 * how.sequences * how.length * through * width
         return kept, _WASTED["plain"] * kept
     kept = wasted = 0.0
     for stack in model.stacks:
         tokens = _tokens(stack, how)
         layer = activations.kept_by_layer(stack, rank=rank, dropout=how.dropout)
         blocks = [(tokens * size * width, count) for size, count in layer.widths]
-        blocks += [(how.rows * (stack.across or how.length) * size * width, count) for size, count in layer.across]
+        blocks += [(how.sequences * (stack.across or how.length) * size * width, count) for size, count in layer.across]
         seen = stack.tokens or how.length
         pairs = tokens * seen * stack.heads * width * layer.pairs
         whole = sum(size * count for size, count in blocks)

@@ -17,10 +17,11 @@ FULL_RATE_SHARE = 0.1
 # Exponents of lr = 5e-4 · (2000 / hidden)^p: tinker-cookbook, hyperparam_utils.get_lr.
 _RATE_EXPONENTS = {"llama": 0.781, "qwen": 0.0775}
 _LLAMA_LIKE = ("llama", "mistral", "smollm", "granite", "olmo")
-# Preferences move a model that knows the task already: TRL's documentation and tinker-cookbook take 5e-6 to 1e-5 for DPO; ORPO
-# learns the task beside, at a tenth of the usual rate.
-_PREFERENCE_RATE = 1e-5
-_ORPO_SHARE = 0.1
+# Preferences move a model that knows the task already. TRL's defaults are 1e-6 for DPO and KTO against 2e-5 for answers (its
+# dpo_config, kto_config, sft_config). TRL's LoRA example takes 5e-6 over 60,000 pairs, tinker-cookbook 1e-5; at widths of 2,048 to
+# 4,096 a twentieth of our rule comes to 1e-5 … 2.5e-5.
+# ORPO learns the task beside, at a tenth of the usual rate.
+_PREFERENCE_SHARE = {"dpo": 1 / 20, "kto": 1 / 20, "orpo": 1 / 10}
 _HALF_PRECISION_PARAMETERS = 100_000_000
 _CLASSIC_BATCHES = ((8, 1), (16, 2), (24, 4))  # (GB of memory below which, rows at a time)
 _CLASSIC_LARGEST_BATCH = 8
@@ -86,7 +87,20 @@ def alpha(rank_taken: int, *, classic: bool) -> Chosen:
     return Chosen(32.0, "fixed: scaled by alpha/r, the best rate hardly depends on r")
 
 
+def beta(data: DataFacts) -> Chosen:
+    if data.objective == "orpo":
+        return Chosen(0.1, "what TRL and the paper's larger models take")
+    return Chosen(0.1, "what TRL and the paper take; lower values let the model move further")
+
+
+def answers_at_once(data: DataFacts) -> int:
+    """How many answers are learnt from at a time for each row: of a pair both. KTO's second ones are only read."""
+    return 2 if data.objective in ("dpo", "orpo") else 1
+
+
 def dropout(model: ModelFacts, data: DataFacts) -> Chosen:
+    if data.objective in PREFERENCES:
+        return Chosen(0.0, "answers are compared with each other and with the untouched model: noise would blur that")
     if model.has_experts:
         return Chosen(0.0, "experts are fused into one parameter, and PEFT adapts those without dropout only")
     if data.num_train > 2000:
@@ -106,12 +120,10 @@ def max_length(model: ModelFacts, data: DataFacts) -> Chosen:
 def learning_rate(model: ModelFacts, effective_batch: int, *, method: str = "lora", objective: str = "sft") -> Chosen:
     """Peak learning rate by family, width, batch, method and objective."""
     factor = min(2.0, max(0.5, (effective_batch / 32) ** 0.5))
-    if objective in PREFERENCES and objective != "orpo":
-        rate, reason = _PREFERENCE_RATE, f"small: {objective.upper()} moves a model that knows the task"
-    else:
-        rate, reason = _supervised_rate(model)
-        if objective == "orpo":
-            rate, reason = rate * _ORPO_SHARE, f"a tenth of the {reason} for ORPO"
+    rate, reason = _supervised_rate(model)
+    if objective in PREFERENCES:
+        share = "a tenth" if objective == "orpo" else "a twentieth"
+        rate, reason = rate * _PREFERENCE_SHARE[objective], f"{share} of the {reason} for {objective.upper()}"
     if method == "full":
         rate, reason = rate * FULL_RATE_SHARE, f"a tenth for all weights, {reason}"
     return Chosen(float(f"{rate * factor:.3g}"), f"{reason}, × {factor:.2f} for batch {effective_batch}")

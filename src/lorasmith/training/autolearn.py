@@ -28,8 +28,8 @@ CIRCULAR_PATIENCE_PASSES = 3
 MAX_TURNS = 3
 """How often a training may turn back with half the learning rate."""
 _DIVERGENCE_STEPS = 5
-_RISEN_TIMES = 2.0
-_RISEN_BY = 1.0  # nats: a small loss may double by chance, but not rise by as much as this besides
+_RISEN_TIMES = 1.5
+_RISEN_BY = 0.5  # nats: a small loss may rise by half by chance, but not by as much as this besides
 
 
 class Evaluation(BaseModel):
@@ -44,7 +44,7 @@ class Evaluation(BaseModel):
     val_loss: float
     token_accuracy: float
     exact_match: float
-    """Share of held-out answers that greedy decoding would give to the letter."""
+    """Share of held-out answers that greedy decoding would give to the letter; for preferences see `meaning_of_exact`."""
 
 
 class Thresholds(NamedTuple):
@@ -141,10 +141,16 @@ def _answers_improve(history: list[Evaluation], patience: int) -> bool:
     return recent > before
 
 
+def has_risen(loss: float, before: float) -> bool:
+    """Whether a loss is so far above another that it is no noise."""
+    return loss > _RISEN_TIMES * before + _RISEN_BY
+
+
 class LossWatch:
     """Tells from the losses of one step after another when the training has left the path.
 
-    A loss that is no number counts at once; a rise only when the mean of some steps is far above the lowest such mean.
+    A loss that is no number counts at once; a rise only when the mean of some steps is far above the lowest such mean, or above
+    the first step's loss.
     """
 
     def __init__(self, recent: Sequence[float] = (), lowest: float = math.inf):
@@ -155,18 +161,30 @@ class LossWatch:
         """Why this loss means that the training diverges; empty where it does not."""
         if not math.isfinite(loss):
             return "the loss is no finite number"
+        self.lowest = (
+            min(self.lowest, loss) if not self.recent else self.lowest
+        )  # the untouched model's: nothing has moved yet
         self.recent = [*self.recent[-_DIVERGENCE_STEPS + 1 :], loss]
         if len(self.recent) < _DIVERGENCE_STEPS:
             return ""
         now = sum(self.recent) / _DIVERGENCE_STEPS
         self.lowest = min(self.lowest, now)
-        if now > _RISEN_TIMES * self.lowest + _RISEN_BY:
-            return f"the loss rose from {self.lowest:.3g} to {now:.3g}"
-        return ""
+        return f"the loss rose from {self.lowest:.3g} to {now:.3g}" if has_risen(now, self.lowest) else ""
 
 
-def describe(history: list[Evaluation], verdict: Verdict, total_steps: int) -> list[str]:
+def meaning_of_exact(objective: str) -> tuple[str, str]:
+    """What `exact_match` counts, as a name and as what it is a share of."""
+    named = {
+        "dpo": ("preferred", "held-out pairs: the chosen answer gained more"),
+        "orpo": ("preferred", "held-out pairs: the chosen answer is likelier"),
+        "kto": ("told apart", "held-out answers: liked ones gained, disliked ones lost"),
+    }
+    return named.get(objective, ("exact", "held-out answers"))
+
+
+def describe(history: list[Evaluation], verdict: Verdict, total_steps: int, objective: str = "sft") -> list[str]:
     """The evaluation as a terminal shows it."""
+    name, of = meaning_of_exact(objective)
     last = history[-1]
     previous = history[-2] if len(history) > 1 else None
     trend = "↓ improving" if verdict.slope < -RISING_SLOPE else "↑ rising" if verdict.slope > RISING_SLOPE else "→ flat"
@@ -174,7 +192,7 @@ def describe(history: list[Evaluation], verdict: Verdict, total_steps: int) -> l
         f"Evaluation #{last.number}  steps {last.step}/{total_steps}",
         f"├─ train loss  {last.train_loss:.4f}{_change(last.train_loss, previous and previous.train_loss)}",
         f"├─ val loss    {last.val_loss:.4f}{_change(last.val_loss, previous and previous.val_loss)}",
-        f"├─ exact       {last.exact_match:.0%} of held-out answers",
+        f"├─ {name:<12}{last.exact_match:.0%} of {of}",
         f"├─ trend       {trend}",
         f"├─ gap         {last.val_loss - last.train_loss:.3f} ({verdict.gap:.0%})",
         f"└─ decision    {verdict.reason}{' (best so far)' if verdict.is_best else ''}",

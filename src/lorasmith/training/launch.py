@@ -36,7 +36,15 @@ from lorasmith.runners.local import Worker, run
 from lorasmith.runners.tensorboard import curves_shown
 from lorasmith.training.ladder import step_down
 from lorasmith.training.report import TrainReport
-from lorasmith.training.spec import BASE_FILE, LOCK_FILE, SPEC_FILE, TrainSpec, WorkerSpec, result_folder
+from lorasmith.training.spec import (
+    BASE_FILE,
+    LOCK_FILE,
+    REFERENCE_FILE,
+    SPEC_FILE,
+    TrainSpec,
+    WorkerSpec,
+    result_folder,
+)
 
 _DATA_FILE, _EVENTS_FILE, _REPORT_FILE = "data.arrow", "events.jsonl", "training_report.json"
 QUANTIZER = "bitsandbytes"
@@ -98,8 +106,10 @@ def _planned(spec: TrainSpec, facts: ModelFacts, folder: Path, on_event: Listene
     """Read the data into `folder`, choose what was not given, and say so."""
     tokenizer = load_tokenizer(facts.local_folder, template=spec.template)
     source = open_source(Path(spec.data), columns=spec.columns, skip_bad_rows=spec.skip_bad_rows)
+    objective = _objective(spec, source)
+    _require_for(objective, spec, facts)
     data_facts = prepare(
-        source, tokenizer, folder / _DATA_FILE, objective=_objective(spec, source), eval_fraction=spec.eval_fraction,
+        source, tokenizer, folder / _DATA_FILE, objective=objective, eval_fraction=spec.eval_fraction,
         seed=spec.seed, learn_all=spec.loss_on == "all",
         on_rows=lambda rows: on_event(Progress(stage="prepare", done=rows, total=0, unit="rows")),
     )  # fmt: skip
@@ -161,6 +171,25 @@ def _objective(spec: TrainSpec, source: Source) -> Objective:
     )
 
 
+def _require_for(objective: Objective, spec: TrainSpec, facts: ModelFacts) -> None:
+    """Raises EnvironmentProblem where preferences are to be learnt and their trainers are missing, UsageProblem for an option
+    that belongs to them alone."""
+    if objective not in PREFERENCES:
+        if spec.beta is not None:
+            raise UsageProblem(
+                f"--beta says nothing to --objective {objective}", why="It holds a model that learns preferences back.",
+                fix=f"Leave it out, or take one of: {', '.join(PREFERENCES)}.",
+            )  # fmt: skip
+        return
+    python = python_for(facts.local_folder)
+    if missing := [name for name in ("trl", "datasets") if not has_package(python, name)]:
+        raise EnvironmentProblem(
+            f"--objective {objective} needs packages that are missing: {', '.join(missing)}",
+            why="Preferences are learnt by TRL's trainers.",
+            fix=f"pip install 'lorasmith[preferences]', or for an installed model: uv pip install --python {python} trl datasets",
+        )
+
+
 def _new_run_folder(spec: TrainSpec, facts: ModelFacts) -> Path:
     if spec.output:
         folder = Path(spec.output).expanduser().absolute()
@@ -180,7 +209,7 @@ def _leave_nothing(folder: Path, existed: bool) -> None:
     """A training that was refused before its first checkpoint leaves no trace."""
     if (folder / "checkpoints" / "last").exists():
         return
-    for name in (_DATA_FILE, SPEC_FILE, _EVENTS_FILE, LOCK_FILE, BASE_FILE):
+    for name in (_DATA_FILE, SPEC_FILE, _EVENTS_FILE, LOCK_FILE, BASE_FILE, REFERENCE_FILE):
         (folder / name).unlink(missing_ok=True)
     for name in ("logs", "checkpoints"):
         shutil.rmtree(folder / name, ignore_errors=True)

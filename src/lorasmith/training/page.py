@@ -18,6 +18,7 @@ from lorasmith.training.verdict import (
     command_again,
     command_to_use,
     off,
+    preference_figures,
     right_answers,
     shown,
     verdict,
@@ -83,9 +84,12 @@ def _figures(report: TrainReport) -> str:
     figures: list[tuple[str, str]] = []
     if report.comparison:
         base, tuned = report.comparison["base"], report.comparison["tuned"]
-        figures.append((f"{base['val_loss']:.3f} → {tuned['val_loss']:.3f}", "validation loss, before → after"))
+        if "val_loss" in base:
+            figures.append((f"{base['val_loss']:.3f} → {tuned['val_loss']:.3f}", "validation loss, before → after"))
+        else:
+            figures += preference_figures(report)
         name = right_answers(report.objective)
-        if name and "exact_match" in tuned:
+        if name and "exact_match" in base:
             figures.append((f"{base['exact_match']:.0%} → {tuned['exact_match']:.0%}", f"{name}, before → after"))
     else:
         figures.append((f"{report.final_metrics.train_loss:.3f}", "training loss at the end"))
@@ -215,7 +219,9 @@ def _predicted(spec: WorkerSpec, report: TrainReport) -> str:
         rows.append(("Time of the steps and evaluations", duration(expected), duration(took), off(expected, took)))
     note = [spec.plan.reasons.get("predicted_peak_bytes", "")]
     if report.steps < report.planned_steps and expected:
-        note.append(f"The rehearsal foretold {duration(report.predicted_seconds)} for all {report.planned_steps:,} steps.")
+        note.append(
+            f"The rehearsal foretold {duration(report.predicted_seconds)} for all {report.planned_steps:,} steps."
+        )
     if report.energy_joules is not None:
         note.append(
             f"Energy: {report.energy_joules:,.0f} J ({_energy(report.energy_joules)}) by the counters of the {report.energy_of}, "
@@ -223,7 +229,10 @@ def _predicted(spec: WorkerSpec, report: TrainReport) -> str:
         )
     said = " ".join(part for part in note if part)
     table = _table(([text(cell) for cell in row] for row in rows), ("", "Predicted", "Measured", "Off by"), (1, 2, 3))
-    return _card("Predicted and measured", table + (f'<p class="soft small" style="margin:10px 0 0">{text(said)}</p>' if said else ""))
+    return _card(
+        "Predicted and measured",
+        table + (f'<p class="soft small" style="margin:10px 0 0">{text(said)}</p>' if said else ""),
+    )
 
 
 def _again(spec: WorkerSpec, report: TrainReport, made: Made) -> str:

@@ -15,6 +15,7 @@ from lorasmith.profiles import VARIANTS
 
 SPEC_FILE = "spec.json"
 BASE_FILE = "base.json"  # what the untouched base made of the held-out rows
+REFERENCE_FILE = "reference.npz"  # how likely it finds the answers that were judged, for preferences
 LOCK_FILE = ".lock"  # held in a run's folder by the worker that trains there
 
 
@@ -49,6 +50,9 @@ class TrainSpec(BaseModel):
     batch_size: int | None = Field(default=None, ge=1, le=4096, description="Rows computed at a time")
     gradient_accumulation: int | None = Field(default=None, ge=1, le=4096, description="Such batches to a step")
     learning_rate: float | None = Field(default=None, gt=0, description="Peak learning rate")
+    beta: float | None = Field(
+        default=None, gt=0, le=100, description="For preferences: how closely to stay with the untouched model [0.1]"
+    )
     lora_r: int | None = Field(default=None, ge=1, le=1024, description="Rank of the adapter")
     lora_alpha: float | None = Field(default=None, gt=0, description="Scaling of the adapter")
     lora_dropout: float | None = Field(default=None, ge=0, lt=1, description="Dropout before the adapter")

@@ -41,6 +41,8 @@ def verdict(report: TrainReport) -> str:
         return "No row was held out, so nothing says how it does on rows that it has not seen."
     base, tuned = compared["base"], compared["tuned"]
     rows = f"{compared['rows']:,} held-out row{'' if compared['rows'] == 1 else 's'}"
+    if report.objective in PREFERENCES:
+        return _preference_verdict(report, rows)
     before, after = base["val_loss"], tuned["val_loss"]
     if after > before * (1 - _MIN_GAIN):
         what = "rose" if after > before * (1 + _MIN_GAIN) else "hardly changed"
@@ -50,6 +52,31 @@ def verdict(report: TrainReport) -> str:
     if name and "exact_match" in tuned and (base["exact_match"] or tuned["exact_match"]):
         said += f", {name} went from {base['exact_match']:.0%} to {tuned['exact_match']:.0%}"
     return f"{said}."
+
+
+def preference_figures(report: TrainReport) -> list[tuple[str, str]]:
+    """What a comparison of preferences says, each as a value and what it is; empty where it could not be measured."""
+    if not report.comparison:
+        return []
+    base, tuned = report.comparison["base"], report.comparison["tuned"]
+    liked = "liked answers likelier than disliked ones" if report.objective == "kto" else "chosen answers likelier"
+    figures: list[tuple[str, str]] = []
+    if "preferred" in base and "preferred" in tuned:
+        figures.append((f"{base['preferred']:.0%} → {tuned['preferred']:.0%}", f"found {liked}, before → after"))
+    if report.objective != "orpo":
+        gained = "liked ones gained, disliked ones lost" if report.objective == "kto" else "chosen gained on rejected ones"
+        figures.append((f"{tuned['exact_match']:.0%}", f"{gained}, against the base"))
+    return figures
+
+
+def _preference_verdict(report: TrainReport, rows: str) -> str:
+    """A model compared with itself prefers nothing: what counts is which answers have become likelier."""
+    base, tuned = report.comparison["base"], report.comparison["tuned"]  # type: ignore[index]
+    said = "; ".join(f"{what}: {value}" for value, what in preference_figures(report))
+    is_better = tuned.get("preferred", 0) > base.get("preferred", 0)
+    if not is_better and (report.objective == "orpo" or tuned["exact_match"] <= 0.5):
+        return f"It prefers no better than the base: on {rows} {said}."
+    return f"On {rows}: {said}."
 
 
 def off(predicted: float, measured: float) -> str:

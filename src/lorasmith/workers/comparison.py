@@ -6,12 +6,17 @@ import json
 import sys
 from typing import Any
 
+import numpy as np
+
 from lorasmith.core import paths
+from lorasmith.core.facts import PREFERENCES
 from lorasmith.data.tokenizer import Tokenizer
 from lorasmith.training.spec import BASE_FILE, WorkerSpec
+from lorasmith.workers import likelihood
 from lorasmith.workers.generate import answer_rows
 from lorasmith.workers.measure import RowLoss, row_losses
 from lorasmith.workers.rows import Rows
+from lorasmith.workers.trainer import LoraTrainer, Run
 
 NUM_SAMPLES = 4
 _LONGEST_SAMPLE = 256
@@ -45,23 +50,42 @@ def of_base(model: Any, rows: Rows, tokenizer: Tokenizer, spec: WorkerSpec) -> d
             return kept
     found = {
         "method": spec.plan.method,
-        "losses": summary(validation_losses(model, rows, spec)),
+        "losses": _measured(model, rows, tokenizer, spec),
         "answers": answers(model, rows, tokenizer, spec),
     }
     paths.write_json(file, found)
     return found
 
 
+def _measured(model: Any, rows: Rows, tokenizer: Tokenizer, spec: WorkerSpec) -> dict[str, float]:
+    plan = spec.plan
+    if plan.objective not in PREFERENCES:
+        return summary(validation_losses(model, rows, spec))
+    # By its own measure a model that is compared with itself would prefer nothing.
+    tokens = 2 * plan.micro_batch * plan.max_length
+    found = likelihood.likelihoods(model, rows, batch_tokens=tokens, pad=tokenizer.pad_id, device=plan.device)
+    return likelihood.summary(found, rows, plan.objective)
+
+
+def of_tuned(trainer: Run, rows: Rows, spec: WorkerSpec) -> dict[str, float]:
+    """The same figures of the model that has learnt; for preferences by the measure that can be taken of any model."""
+    if isinstance(trainer, LoraTrainer):
+        return summary(trainer.row_losses(rows))
+    losses = trainer.row_losses(rows)
+    return summary(losses) | likelihood.summary(trainer.likelihoods(rows), rows, spec.plan.objective)
+
+
 def _shown(rows: Rows) -> list[tuple[list[int], list[int]]]:
     """Prompts and wanted answers, as ids, of the rows that a report shows."""
-    chosen = [rows[index] for index in range(min(NUM_SAMPLES, len(rows)))]
+    liked = np.flatnonzero(rows.liked)[:NUM_SAMPLES].tolist()
+    chosen = [rows[index] for index in liked]
     return [(row.ids[: row.spans[-1][0]], row.ids[slice(*row.spans[-1])]) for row in chosen]
 
 
 def answers(model: Any, rows: Rows, tokenizer: Tokenizer, spec: WorkerSpec) -> list[str]:
     """The model's own answers to the first held-out prompts."""
     shown = _shown(rows)
-    limit = min(_LONGEST_SAMPLE, max(len(wanted) for _, wanted in shown) + 16)
+    limit = min(_LONGEST_SAMPLE, max((len(wanted) for _, wanted in shown), default=0) + 16)
     room = getattr(model.config, "max_position_embeddings", None) or sys.maxsize
     prompts = [prompt[-max(1, room - limit) :] for prompt, _ in shown]
     return answer_rows(model, prompts, tokenizer, max_new_tokens=limit, device=spec.plan.device)

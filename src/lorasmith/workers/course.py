@@ -44,6 +44,8 @@ class Course(TrainerCallback):
         self.stop_reason: autolearn.StopReason = "completed"
         self.losses_since: list[float] = []
         self.watch = autolearn.LossWatch()
+        self.base_loss: float | None = None
+        """The untouched base's loss on the same rows, where it is of the same kind."""
         self.turns = 0
         self.tokens = self.supervised = 0
         self.seconds_before = self.train_seconds = 0.0
@@ -224,6 +226,8 @@ class Course(TrainerCallback):
         found = summary(self.trainer.row_losses(self.validation))
         if not math.isfinite(found["val_loss"]):
             raise Diverged("the validation loss is no finite number")
+        if self.base_loss is not None and autolearn.has_risen(found["val_loss"], self.base_loss):
+            raise Diverged(f"the validation loss is {found['val_loss']:.3g}, and the untouched base's {self.base_loss:.3g}")
         self.history.append(
             autolearn.Evaluation(number=len(self.history) + 1, step=step, train_loss=_mean(self.losses_since), **found)
         )
@@ -243,7 +247,7 @@ class Course(TrainerCallback):
         if self.plan.circular:
             values["passes"] = step / self.plan.steps * self.plan.epochs
         self._log(step, values)
-        lines = autolearn.describe(self.history, verdict, self.plan.steps)
+        lines = autolearn.describe(self.history, verdict, self.plan.steps, self.plan.objective)
         self.decide(step, verdict.stop or "continue", verdict.reason, lines)
 
     def _look_around(self, control: Any) -> None:

@@ -64,7 +64,7 @@ def row_losses(model: torch.nn.Module, rows: Rows, *, batch_tokens: int, pad: in
     losses: list[RowLoss] = [RowLoss(0.0, 0, 0)] * len(rows)
     was_training = model.training
     model.eval()
-    for indices in _by_length(rows.lengths, batch_tokens):
+    for indices in by_length(rows.lengths, batch_tokens):
         batch = {name: tensor.to(device) for name, tensor in rows.batch(indices, pad).items()}
         logits, targets, owner = answer_logits(model, batch)
         nll = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
@@ -76,7 +76,8 @@ def row_losses(model: torch.nn.Module, rows: Rows, *, batch_tokens: int, pad: in
     return losses
 
 
-def _by_length(lengths: list[int], batch_tokens: int) -> Iterator[list[int]]:
+def by_length(lengths: list[int], batch_tokens: int) -> Iterator[list[int]]:
+    """Row numbers in groups of like length, about `batch_tokens` tokens each."""
     group: list[int] = []
     for index in sorted(range(len(lengths)), key=lengths.__getitem__):
         if group and (len(group) + 1) * lengths[index] > batch_tokens:

@@ -17,7 +17,7 @@ import transformers
 from lorasmith.core import paths
 from lorasmith.core.errors import DataProblem, LorasmithError
 from lorasmith.core.events import Decision, Warn, Writer
-from lorasmith.core.facts import DataFacts
+from lorasmith.core.facts import PREFERENCES, DataFacts
 from lorasmith.data.tokenizer import Tokenizer, load_tokenizer
 from lorasmith.plan import hardware
 from lorasmith.plan.choose import TrainPlan
@@ -71,16 +71,31 @@ class Attempt:
             limit_memory(_room(plan))
         if len(validation):
             self.base = comparison.of_base(model, validation, self.tokenizer, spec)
-            require_finite(self.base["losses"]["val_loss"], model, spec.model_folder)
+            require_finite(sum(self.base["losses"].values()), model, spec.model_folder)
         self.learner = Learner(spec, model)
-        trainer = make_trainer(self.learner, rows, spec, self.tokenizer, rate_factor=0.5**self.turns)
+        trainer = self.make_trainer(rows, validation)
         course = self.course = Course(spec, self.events, trainer, self.learner, validation)
         trainer.add_callback(course)
         if spec.resume_from:
             course.restore(spec.resume_from)
         course.turns = self.turns
+        course.base_loss = self.base["losses"].get("val_loss") if self.base else None
         course.decisions += [decision for decision in spec.made if decision not in course.decisions]
         return course
+
+    def make_trainer(self, rows: Rows, validation: Rows) -> Run:
+        """The trainer for the plan's objective."""
+        spec, rate_factor = self.spec, 0.5**self.turns
+        if spec.plan.objective in PREFERENCES:
+            from lorasmith.workers import preferences
+
+            return preferences.make_trainer(
+                self.learner, rows, validation, spec, self.tokenizer, self.events, rate_factor=rate_factor
+            )
+        return LoraTrainer(
+            model=self.learner.model, rows=rows, plan=spec.plan, folder=spec.run_folder / "checkpoints",
+            seed=spec.spec.seed, pad=self.tokenizer.pad_id, rate_factor=rate_factor,
+        )  # fmt: skip
 
     def run(self) -> None:
         """Train to the end. Raises what `prepare` raises, and Diverged."""
@@ -111,14 +126,6 @@ class Attempt:
             self.course.close()
         if self.spec.plan.device == "cpu":
             unlimit_memory()
-
-
-def make_trainer(learner: Learner, rows: Rows, spec: WorkerSpec, tokenizer: Tokenizer, *, rate_factor: float) -> Run:
-    """The trainer for the plan's objective."""
-    return LoraTrainer(
-        model=learner.model, rows=rows, plan=spec.plan, folder=spec.run_folder / "checkpoints", seed=spec.spec.seed,
-        pad=tokenizer.pad_id, rate_factor=rate_factor,
-    )  # fmt: skip
 
 
 def _room(plan: TrainPlan) -> int:
@@ -231,7 +238,7 @@ def _finish(attempt: Attempt) -> dict[str, Any]:
     compared, samples = None, []
     if attempt.base:
         rows = course.validation
-        tuned = comparison.summary(course.trainer.row_losses(rows))
+        tuned = comparison.of_tuned(course.trainer, rows, spec)
         compared = {"base": attempt.base["losses"], "tuned": tuned, "rows": len(rows)}
         after = comparison.answers(learner.model, rows, attempt.tokenizer, spec)
         samples = comparison.samples(attempt.base["answers"], after, rows, attempt.tokenizer)

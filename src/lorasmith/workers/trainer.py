@@ -26,6 +26,7 @@ _OPTIMIZERS = {
     "adamw": "adamw_torch_fused", "adamw_8bit": "adamw_bnb_8bit", "paged_adamw_8bit": "paged_adamw_8bit",
     "lion_8bit": "lion_8bit", "adafactor": "adafactor",
 }  # fmt: skip
+_EVEN = 0.9  # rows of like length: with so little padding, taking them apart for attention costs more (docs/lab-log.md)
 _SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
 _PRINTERS = ("PrinterCallback", "ProgressCallback")
 
@@ -109,11 +110,13 @@ class Run(Trainer):
     # What a subclass may change.
 
     def collate(self, indices: Sequence[int]) -> dict[str, torch.Tensor]:
-        """The batch of these rows."""
-        return self.rows.packed(indices) if self.plan.packing else self.rows.batch(indices, self.pad)
+        """The batch of these rows: packed where padding would be more than packing costs, else padded. Both learn the same."""
+        lengths = [self.rows.lengths[index] for index in indices]
+        is_even = sum(lengths) > _EVEN * len(lengths) * max(lengths)
+        return self.rows.batch(indices, self.pad) if is_even or not self.plan.packing else self.rows.packed(indices)
 
     def losses(self, model: Any, inputs: dict[str, torch.Tensor]) -> tuple[torch.Tensor, int]:
-        """The summed loss of a micro-batch and the number of tokens (or pairs) that it is a sum over."""
+        """The summed loss of a micro-batch, over what `count` counts, and the number of answer tokens in it."""
         logits, targets, _ = answer_logits(model, inputs)
         return torch.nn.functional.cross_entropy(logits, targets, reduction="sum"), len(targets)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from lorasmith.data.examples import Example, Format, Message, RowProblem, text_of
+from lorasmith.data.examples import Example, Format, Message, RowProblem, as_text, kind_of, pair, text_of
+from lorasmith.data.turns import tools_of
 
 
 class Alpaca(Format):
@@ -13,24 +14,27 @@ class Alpaca(Format):
     example = '{"instruction": "Translate to French.", "input": "cheese", "output": "fromage"}'
 
     def claims(self, row: dict[str, Any]) -> bool:
-        return "instruction" in row
+        return "instruction" in row and not {"instances", "chosen"} & row.keys()
 
-    def read(self, line: int, row: dict[str, Any]) -> Example:
+    def read(self, line: int, row: dict[str, Any]) -> list[Example]:
         instruction = text_of(row, "instruction")
-        extra = text_of(row, "input", required=False)
-        output = text_of(row, "output", "response")
-        messages: list[Message] = []
-        if system := text_of(row, "system", required=False):
-            messages.append({"role": "system", "content": system})
-        for turn in row.get("history") or []:
-            if not isinstance(turn, (list, tuple)) or len(turn) != 2:
-                raise RowProblem("'history' must be a list of [question, answer] pairs")
-            messages.append({"role": "user", "content": str(turn[0])})
-            messages.append({"role": "assistant", "content": str(turn[1])})
+        extra = text_of(row, "input", "context", required=False)
         question = f"{instruction}\n\n{extra}" if extra else instruction
-        messages.append({"role": "user", "content": question})
-        messages.append({"role": "assistant", "content": output})
-        return Example(line, messages)
+        system = text_of(row, "system", required=False)
+        first: list[Message] = [{"role": "system", "content": system}] if system else []
+        turns = pair(question, text_of(row, "output", "response"))
+        return [Example(line, [*first, *_history(row.get("history")), *turns], tools=tools_of(row))]
+
+
+def _history(value: Any) -> list[Message]:
+    if not isinstance(value or [], list):
+        raise RowProblem(f"'history' must be a list of [question, answer] pairs, found {kind_of(value)}")
+    messages: list[Message] = []
+    for turn in value or []:
+        if not isinstance(turn, (list, tuple)) or len(turn) != 2:
+            raise RowProblem("'history' must be a list of [question, answer] pairs")
+        messages += pair(as_text(turn[0], "history"), as_text(turn[1], "history"))
+    return messages
 
 
 plugin = Alpaca()
