@@ -33,6 +33,7 @@ e2e: setup
 	$(BIN)/python -m pytest -m e2e
 
 bench: setup
+	$(BIN)/python benchmarks/train.py
 	$(BIN)/python benchmarks/training_loop.py
 	$(BIN)/python benchmarks/inspect_memory.py
 	$(BIN)/python benchmarks/memory.py --quick

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from typing import Any, NamedTuple
 from lorasmith.hub.recognise import recognise
 from lorasmith.hub.repository import open_repository
 from lorasmith.plan.memory import BARE_CPU, InferenceNeed, Training, TrainingNeed, inference_bytes, training_bytes
+from lorasmith.runners.local import SELDOM_NEEDED
 from lorasmith.testing import shapes, tiny
 
 RANK = 16
@@ -98,6 +100,7 @@ def train(model: Any, ids: Any, case: Case) -> None:
     from lorasmith.plan import hardware
     from lorasmith.plan.choose import choose
     from lorasmith.workers import lora
+    from lorasmith.workers.packing import use_packing
     from lorasmith.workers.rows import Rows
     from lorasmith.workers.trainer import LoraTrainer
 
@@ -115,6 +118,8 @@ def train(model: Any, ids: Any, case: Case) -> None:
     plan = choose(given, know_model(case.folder), data, hardware.observe())
     with tempfile.TemporaryDirectory() as folder:
         wrapped = lora.apply_lora(model, plan, "bench")
+        if plan.packing:
+            use_packing(wrapped)
         LoraTrainer(model=wrapped, rows=rows, plan=plan, folder=Path(folder), seed=0, pad=0).train()
 
 
@@ -215,7 +220,8 @@ def traced(case: Case) -> int:
 
 def _told(what: str, case: Case) -> dict[str, int]:
     command = [sys.executable, "-W", "ignore", __file__, what, json.dumps(case)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = os.environ | {"LORASMITH_WITHOUT": ",".join(SELDOM_NEEDED)}  # as a real worker is started
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         raise SystemExit(f"{case}\n{done.stderr[-3000:]}")
     return json.loads(done.stdout.splitlines()[-1])

@@ -29,6 +29,7 @@ from lorasmith.hub.recognise import know_model  # noqa: E402
 from lorasmith.plan import hardware  # noqa: E402
 from lorasmith.plan.choose import TrainPlan, choose  # noqa: E402
 from lorasmith.workers import lora  # noqa: E402
+from lorasmith.workers.packing import use_packing  # noqa: E402
 from lorasmith.workers.rows import Rows  # noqa: E402
 from lorasmith.workers.trainer import LoraTrainer  # noqa: E402
 
@@ -77,6 +78,8 @@ def measure(facts: ModelFacts, rows: Rows, plan: TrainPlan, folder: Path) -> tup
     model = lora.apply_lora(
         FAMILIES.get(facts.family).load(facts.local_folder, dtype=plan.precision, device=plan.device), plan, "bench"
     )
+    if plan.packing:
+        use_packing(model)
     steps = Steps()
     trainer = TimedTrainer(model=model, rows=rows, plan=plan, folder=folder, seed=0, pad=0)
     steps.trainer = trainer

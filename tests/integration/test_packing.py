@@ -34,7 +34,11 @@ def rows_of(lengths, seed=0):
 
     generator = torch.Generator().manual_seed(seed)
     return Rows.of(
-        TokenRow(torch.randint(5, 90, (length,), generator=generator).tolist(), [(2, length // 2), (length - 3, length)], number)
+        TokenRow(
+            torch.randint(5, 90, (length,), generator=generator).tolist(),
+            [(2, length // 2), (length - 3, length)],
+            number,
+        )
         for number, length in enumerate(lengths)
     )
 
@@ -112,7 +116,15 @@ def test_fifty_steps_packed_are_fifty_steps_padded(models, sums, tmp_path):
     """TRN-2: the loss curve equals the plain path's within 1e-4 relative over 50 steps in fp32."""
     curves = []
     for packing in (True, False):
-        spec = planned(models["llama"], sums, tmp_path / str(packing), max_steps=50, lora_dropout=0.0, patience=99, learning_rate=2e-3)
+        spec = planned(
+            models["llama"],
+            sums,
+            tmp_path / str(packing),
+            max_steps=50,
+            lora_dropout=0.0,
+            patience=99,
+            learning_rate=2e-3,
+        )
         spec = with_plan(spec, packing=packing)
         train_here(spec)
         curves.append(step_losses(spec.run_folder))
@@ -130,7 +142,14 @@ def test_the_losses_are_those_of_transformers_trainer_with_peft(models, sums, tm
     from lorasmith.workers.rows import Rows
 
     spec = planned(
-        models["llama"], sums, tmp_path / "ours", max_steps=12, lora_dropout=0.0, patience=99, batch_size=4, gradient_accumulation=2
+        models["llama"],
+        sums,
+        tmp_path / "ours",
+        max_steps=12,
+        lora_dropout=0.0,
+        patience=99,
+        batch_size=4,
+        gradient_accumulation=2,
     )
     train_here(spec)
     plan = spec.plan

@@ -78,7 +78,7 @@ def test_what_is_preferred_becomes_likelier(trained, objective):
     assert last.val_loss < first.val_loss - 0.01
     assert last.exact_match == 1
     base, tuned = report.comparison["base"], report.comparison["tuned"]
-    assert base["preferred"] < 0.9
+    assert base["preferred"] < 1
     assert tuned["preferred"] == 1
     assert tuned["answer_loss"] > 0
     assert report.dataset_info.format == {"kto": "kto"}.get(objective, "preference")
@@ -106,7 +106,9 @@ def test_a_training_killed_and_resumed_ends_with_the_same_weights(trained, tiny_
     folder, whole = tmp_path / "killed", trained["dpo"]
     options = [f"--{name.replace('_', '-')}={value}" for name, value in STEPS.items()]
     command = ["train", str(tiny_llama), "--data", str(write_pairs(tmp_path)), "--output", str(folder), *options]
-    process = subprocess.Popen([sys.executable, "-m", "lorasmith", *command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lorasmith", *command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
     deadline = time.monotonic() + 120
     while not (folder / "checkpoints" / "last").exists() and process.poll() is None:
         assert time.monotonic() < deadline
@@ -117,19 +119,6 @@ def test_a_training_killed_and_resumed_ends_with_the_same_weights(trained, tiny_
     resumed = lorasmith.train("", "", resume_from=folder)
     assert resumed.report.steps == whole.report.steps
     assert weights(folder) == weights(whole.folder)
-
-
-def test_all_weights_can_learn_preferences_with_no_second_model(tiny_llama, tmp_path):
-    """TRN-1: --method full; the untouched model is asked before the first step, and not kept."""
-    run = lorasmith.train(
-        str(tiny_llama), write_pairs(tmp_path), output=str(tmp_path / "full"), method="full", max_steps=8, eval_fraction=0.2
-    )
-    assert run.report.evaluations[-1].val_loss < math.log(2) - 0.01
-    assert run.report.evaluations[-1].exact_match == 1
-    assert (run.folder / "model" / "model.safetensors").exists()
-    assert json.loads((run.folder / "model" / "config.json").read_text()).get("pad_token_id") == json.loads(
-        (tiny_llama / "config.json").read_text()
-    ).get("pad_token_id")
 
 
 class Told:
@@ -169,8 +158,8 @@ def made(model: Path, data: Path, folder: Path, objective: str, **changes: Any) 
     torch.manual_seed(3)
     with torch.no_grad():
         for weight in learner.model.parameters():
-            if weight.requires_grad:
-                weight += 0.05 * torch.randn_like(weight)
+            if weight.requires_grad and not learner.is_full:
+                weight += 0.3 * torch.randn_like(weight)
     return trainer, rows, told
 
 
@@ -218,6 +207,20 @@ def test_the_loss_of_a_batch_is_the_formula_of_dpo(tiny_llama, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_all_weights_learn_preferences_with_no_second_model(tiny_llama, tmp_path):
+    """TRN-1: --method full; the untouched model is asked before the first step, and not kept."""
+    trainer, rows, _ = made(tiny_llama, write_pairs(tmp_path), tmp_path / "run", "dpo", method="full", rank=0)
+    config = json.loads((tiny_llama / "config.json").read_text())
+    assert trainer.model.config.pad_token_id == config.get("pad_token_id")
+    assert [loss.nll for loss in trainer.row_losses(rows)] == pytest.approx([math.log(2)] * len(rows), rel=1e-6)
+    trainer.train()
+    after = trainer.row_losses(rows)
+    assert sum(loss.nll for loss in after) / len(rows) < math.log(2) - 0.05
+    assert all(loss.correct for loss in after)
+    assert trainer.ref_model is None
+
+
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("objective", ["kto", "orpo"])
 def test_rows_by_themselves_have_the_loss_that_is_trained_on(objective, tiny_llama, tmp_path):
     """TRN-1: the validation loss is the mean of what TRL's trainer makes of the same rows."""
@@ -225,7 +228,9 @@ def test_rows_by_themselves_have_the_loss_that_is_trained_on(objective, tiny_lla
     trainer, rows, _ = made(tiny_llama, data, tmp_path / "run", objective)
     trainer.model.eval()
     losses = trainer.row_losses(rows)
-    assert loss_of(trainer, list(range(len(rows)))) == pytest.approx(sum(loss.nll for loss in losses) / len(rows), rel=1e-4)
+    assert loss_of(trainer, list(range(len(rows)))) == pytest.approx(
+        sum(loss.nll for loss in losses) / len(rows), rel=1e-4
+    )
     assert {loss.tokens for loss in losses} == {1}
     assert {loss.correct for loss in losses} == {0, 1}
 
@@ -233,7 +238,12 @@ def test_rows_by_themselves_have_the_loss_that_is_trained_on(objective, tiny_lla
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
     ("liked", "said", "weight"),
-    [(12, "all 12 are liked", (1, 1)), (0, "all 12 are disliked", (1, 1)), (3, "a liked one counts 3.00", (3, 1)), (6, "", (1, 1))],
+    [
+        (12, "all 12 are liked", (1, 1)),
+        (0, "all 12 are disliked", (1, 1)),
+        (3, "a liked one counts 3.00", (3, 1)),
+        (6, "", (1, 1)),
+    ],
 )
 def test_kto_says_where_it_hears_one_side_only(liked, said, weight, tiny_llama, tmp_path):
     """DAT-1: nothing but liked rows is told; few of one kind count more."""

@@ -103,7 +103,10 @@ def test_the_ladder_keeps_the_rows_of_a_step(tiny_llama, sums, tmp_path):
         plan, said = below
         assert plan.effective_batch == 12
         seen.append((plan.micro_batch, plan.tight_memory, plan.checkpointing, plan.method))
-        assert said in plan.reasons[{1: "micro_batch"}.get(len(seen), next(iter(set(plan.reasons) - {""})))] or len(seen) > 1
+        assert (
+            said in plan.reasons[{1: "micro_batch"}.get(len(seen), next(iter(set(plan.reasons) - {""})))]
+            or len(seen) > 1
+        )
     assert seen == [
         (3, False, False, "lora"), (1, False, False, "lora"), (1, True, False, "lora"), (1, True, True, "lora"),
         (1, True, True, "qlora"),
@@ -208,7 +211,11 @@ def test_after_one_turn_it_goes_on_with_half_the_rate(tiny_llama, sums, tmp_path
     (said,) = reasons(spec.run_folder, "turned_back")
     assert said.startswith("the loss is no finite number: back to step ")
     assert value["stop_reason"] == "completed"
-    rates = {e.step: e.values["learning_rate"] for e in told(spec.run_folder) if e.type == "metric" and "learning_rate" in e.values}
+    rates = {
+        e.step: e.values["learning_rate"]
+        for e in told(spec.run_folder)
+        if e.type == "metric" and "learning_rate" in e.values
+    }
     step = spec.plan.warmup_steps + 15
     expected = spec.plan.learning_rate * (24 - step) / (24 - spec.plan.warmup_steps)
     assert rates[step] == pytest.approx(expected / 2, rel=1e-6)
@@ -252,7 +259,15 @@ def test_a_tokenizer_that_knows_more_than_the_model_is_refused(tiny_llama, tmp_p
     tokenizer = json.loads((folder / "tokenizer.json").read_text())
     number = 5000
     tokenizer["added_tokens"].append(
-        {"id": number, "content": "<zebra>", "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+        {
+            "id": number,
+            "content": "<zebra>",
+            "single_word": False,
+            "lstrip": False,
+            "rstrip": False,
+            "normalized": False,
+            "special": True,
+        }
     )
     tokenizer["model"]["vocab"]["<zebra>"] = number
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
@@ -272,24 +287,76 @@ def test_rows_that_are_all_the_same_train(tiny_llama, tmp_path, number, one_thre
 
 def test_all_weights_can_be_trained_and_the_result_is_a_model(tiny_llama, sums, tmp_path):
     """TRN-1: --method full leaves a folder that loads by itself, with its tokenizer; killed runs resume as exactly."""
-    run = lorasmith.train(str(tiny_llama), sums, output=str(tmp_path / "out"), method="full", max_steps=12, learning_rate=2e-3)
+    run = lorasmith.train(
+        str(tiny_llama), sums, output=str(tmp_path / "out"), method="full", max_steps=12, learning_rate=2e-3
+    )
     assert run.adapter.path.name == "model"
     assert run.report.comparison["tuned"]["val_loss"] < run.report.comparison["base"]["val_loss"]
     assert know_model(str(run.adapter.path)).num_parameters == know_model(str(tiny_llama)).num_parameters
     before, after = (load_file(folder / "model.safetensors") for folder in (tiny_llama, run.adapter.path))
     assert sum(not torch.equal(before[name].float(), after[name]) for name in before) == len(before)
     again = lorasmith.train(str(run.adapter.path), sums, output=str(tmp_path / "again"), max_steps=1)
-    assert again.report.comparison["base"]["val_loss"] == pytest.approx(run.report.comparison["tuned"]["val_loss"], rel=1e-4)
+    assert again.report.comparison["base"]["val_loss"] == pytest.approx(
+        run.report.comparison["tuned"]["val_loss"], rel=1e-4
+    )
 
 
-def test_a_full_training_resumes_bit_for_bit(tiny_llama, sums, tmp_path, one_thread):
-    """TRN-6: from the middle, with all weights."""
-    whole = planned(tiny_llama, sums, tmp_path / "whole", method="full", max_steps=12, patience=99)
+@pytest.mark.parametrize(
+    "how", [{"method": "full"}, {"method": "qlora"}, {"optimizer": "adamw_8bit", "lora_r": 64}, {"circular": True}]
+)
+def test_every_way_of_training_resumes_bit_for_bit(tiny_llama, sums, tmp_path, one_thread, how):
+    """TRN-6: stopped in the middle and resumed: all weights, a base in 4 bit, an optimizer in 8 bit, a circular run."""
+    options = {"max_steps": 12, "patience": 99, "min_evaluations": 99, **how}
+    whole = planned(tiny_llama, sums, tmp_path / "whole", **options)
     train_here(whole)
-    first = planned(tiny_llama, sums, tmp_path / "first", method="full", max_steps=12, patience=99, time_limit=1e-9)
-    train_here(first)
+    first = planned(tiny_llama, sums, tmp_path / "first", time_limit=1e-9, **options)
+    assert train_here(first)["stop_reason"] == "time_limit"
     checkpoint = (first.run_folder / "checkpoints" / "last").resolve()
     asked = first.spec.model_copy(update={"time_limit": None})
     train_here(first.model_copy(update={"spec": asked, "resume_from": checkpoint}))
-    left, right = (load_file(spec.run_folder / "model" / "model.safetensors") for spec in (whole, first))
-    assert all(torch.equal(left[name], right[name]) for name in left)
+    (left,), (right,) = (list(spec.run_folder.glob("*/*model.safetensors")) for spec in (whole, first))
+    assert left.name == right.name
+    assert left.read_bytes() == right.read_bytes()
+
+
+def test_a_base_in_four_bit_learns_and_is_four_bit(tiny_llama, sums, tmp_path, one_thread):
+    """TRN-1: QLoRA: NF4 with double quantization under the adapters, on a CPU; heads and embeddings stay as they are."""
+    import bitsandbytes
+
+    from lorasmith.workers.train import Attempt
+
+    spec = planned(tiny_llama, sums, tmp_path / "run", method="qlora", max_steps=12, learning_rate=5e-3)
+    with Writer(spec.run_folder / "events.jsonl") as events:
+        attempt = Attempt(spec, events, 0)
+        model = attempt.prepare().trainer.model
+        attempt.close()
+    layers = [part for part in model.modules() if isinstance(part, bitsandbytes.nn.Linear4bit)]
+    assert len(layers) == 14  # seven in each of two blocks
+    assert all(layer.weight.quant_state.nested for layer in layers)
+    assert {layer.weight.quant_state.quant_type for layer in layers} == {"nf4"}
+    assert model.get_output_embeddings().weight.dtype == torch.float32
+    value = train_here(spec)
+    assert value["comparison"]["tuned"]["val_loss"] < value["comparison"]["base"]["val_loss"]
+    assert value["method"] == "qlora"
+
+
+def flat(value):
+    """Everything in nested dictionaries."""
+    return [part for inner in value.values() for part in flat(inner)] if isinstance(value, dict) else [value]
+
+
+def test_an_optimizer_in_eight_bit_keeps_its_state_in_eight_bit(tiny_llama, sums, tmp_path, one_thread):
+    """TRN-1: where tensors are large enough to be worth it."""
+    spec = planned(tiny_llama, sums, tmp_path / "run", optimizer="adamw_8bit", lora_r=96, max_steps=2)
+    train_here(spec)
+    kept = torch.load(spec.run_folder / "checkpoints" / "last" / "optimizer.pt", weights_only=True)["state"]
+    tensors = [part for state in kept.values() for part in flat(state) if isinstance(part, torch.Tensor)]
+    assert any(part.dtype == torch.uint8 for part in tensors)
+
+
+def test_without_the_package_four_bit_is_refused_with_its_cure(tiny_llama, sums, tmp_path, monkeypatch):
+    """TRN-1: before anything is trained."""
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)  # to Python: not installed
+    with pytest.raises(EnvironmentProblem, match="missing: bitsandbytes") as caught:
+        lorasmith.train(str(tiny_llama), sums, output=str(tmp_path / "out"), method="qlora")
+    assert "pip install bitsandbytes" in caught.value.fix

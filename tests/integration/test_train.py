@@ -91,7 +91,9 @@ def test_memory_given_back_changes_no_weight(tiny_llama, sums, tmp_path, monkeyp
         monkeypatch.setattr(
             launch,
             "choose",
-            lambda *given, plain=plain, tight=tight, **more: plain(*given, **more).model_copy(update={"tight_memory": tight}),
+            lambda *given, plain=plain, tight=tight, **more: plain(*given, **more).model_copy(
+                update={"tight_memory": tight}
+            ),
         )
         folders.append(lorasmith.train(str(tiny_llama), sums, output=str(tmp_path / f"{tight}"), max_steps=3).folder)
         monkeypatch.setattr(launch, "choose", plain)
@@ -333,13 +335,15 @@ def test_what_cannot_be_done_is_refused_and_nothing_stays(tiny_llama, sums, tmp_
 def test_answers_that_would_be_cut_off_stop_a_training_unless_allowed(tiny_llama, tmp_path):
     """DAT-2"""
     rows = write_rows(tmp_path / "d.jsonl", ({"prompt": f"{i}", "completion": "long " * 30} for i in range(6)))
-    with pytest.raises(DataProblem, match="answers would be cut off at 32 tokens"):
+    with pytest.raises(DataProblem, match="lose the end of their answer at 32 tokens"):
         lorasmith.train(str(tiny_llama), rows, output=str(tmp_path / "out"), max_length=32)
     assert not (tmp_path / "out").exists()
     run = lorasmith.train(
         str(tiny_llama), rows, output=str(tmp_path / "out"), max_length=32, allow_truncation=True, max_steps=2
     )
-    assert any(event.type == "warning" and "cut off" in event.message for event in told(run.folder))
+    assert any(
+        event.type == "warning" and "lose the end of their answer" in event.message for event in told(run.folder)
+    )
 
 
 def test_a_second_training_into_the_same_folder_is_refused(trained, tiny_llama):

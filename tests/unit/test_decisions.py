@@ -12,8 +12,8 @@ from lorasmith.core.errors import DoesNotFitProblem
 from lorasmith.core.facts import CacheGroup, DataFacts, ModelFacts, Stack
 from lorasmith.plan.accelerators import GpuFacts
 from lorasmith.plan.choose import choose
-from lorasmith.plan.rules import learning_rate
 from lorasmith.plan.hardware import HardwareFacts
+from lorasmith.plan.rules import learning_rate
 from lorasmith.training import autolearn
 from lorasmith.training.autolearn import Evaluation, Thresholds
 from lorasmith.training.batches import micro_batches, step_batches

@@ -67,7 +67,7 @@ class Tally:
     num_tokens: int = 0
     num_supervised: int = 0
     counts: Counter[str] = field(default_factory=Counter[str])
-    """By what: unlearnt, unended, doubled, truncated, cut."""
+    """By what: unlearnt, unended, doubled, truncated, cut, system."""
     places: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
 
     def __post_init__(self) -> None:
@@ -85,6 +85,8 @@ class Tally:
             self._note("unlearnt", example)
         elif ids[spans[-1][1] - 1] not in self._ends and not example.is_text:
             self._note("unended", example)
+        if example.messages and example.messages[0]["role"] == "system":
+            self.counts["system"] += 1
         if self._bos is not None and len(ids) > 1 and ids[0] == ids[1] == self._bos:
             self._note("doubled", example)
         if self.max_length and len(ids) > self.max_length:
@@ -116,6 +118,13 @@ def findings(tally: Tally, *, allow_truncation: bool = False) -> list[Finding]:
                 "truncated", "warning",
                 f"{rows_are(tally.counts['truncated'])} longer than {tally.max_length:,} tokens, and would be cut in the middle",
                 "Shorten the questions, or raise --max-length where the model reads more.",
+            )
+        )  # fmt: skip
+    if (count := tally.counts["system"]) and tally.tokenizer.drops_system:
+        found.append(
+            Finding(
+                "system", "warning", f"the chat template leaves out the system message of {rows(count)}",
+                "It is put before the first question; give another --template if the model has a place for it.", count,
             )
         )  # fmt: skip
     return sorted(found, key=lambda finding: finding.level != "fatal")

@@ -67,7 +67,6 @@ class Oddities:
     def _conversation(self, example: Example) -> None:
         messages = example.messages
         self.num_turns += len(messages)
-        self.counts["system"] += messages[0]["role"] == "system"
         last = messages[-1]
         if last["role"] != "assistant":
             self._note("unanswered", example)
@@ -129,14 +128,7 @@ class Oddities:
                     "A language model reads their text only.", count, tuple(self.places["media"]),
                 )
             )  # fmt: skip
-        systems, seams = self.counts["system"], self.counts["seamless"]
-        if systems and tokenizer.drops_system:
-            found.append(
-                Finding(
-                    "system", "warning", f"the chat template leaves out the system message of {rows(systems)}",
-                    "It is put before the first question; give another --template if the model has a place for it.", systems,
-                )
-            )  # fmt: skip
+        seams = self.counts["seamless"]
         if seams and not tokenizer.template:
             found.append(
                 Finding(

@@ -36,22 +36,26 @@ PAIR_SCHEMA = pa.schema(
     [*SCHEMA, ("rejected", pa.list_(pa.int32())), ("rejected_spans", pa.list_(pa.int32())), ("is_good", pa.bool_())]
 )
 _KEY_SPACE = 2**64
+Rendered = tuple[list[Example], list[TokenRow]]
+OnRows = Callable[[list[Example], list[TokenRow]], None]
 
 
 def prepare(
     source: Source, tokenizer: Tokenizer, out: Path, *, objective: Objective, eval_fraction: float, seed: int,
-    learn_all: bool = False, on_rows: Callable[[int], None] = lambda _: None,
+    learn_all: bool = False, on_rows: OnRows | None = None,
 ) -> DataFacts:  # fmt: skip
     """Render every example of `source` into the Arrow stream `out` and say what is in it.
 
-    `on_rows` is called with the number of rows done. Raises DataProblem where nothing could be learnt from the rows.
+    `on_rows`, if given, is called with some examples after another and their token rows. Raises DataProblem where no row can be used.
     """
     lengths, tokens, supervised, answers, largest_id = array("I"), 0, 0, 0, -1
     keys = array("Q")
     digest = blake2b(digest_size=32)
     schema = PAIR_SCHEMA if objective in PREFERENCES else SCHEMA
     with pa.OSFile(str(out), "wb") as file, pa.ipc.new_stream(file, schema) as writer:
-        for rows in _batches(source, tokenizer, objective, learn_all):
+        for examples, rows in _batches(source, tokenizer, objective, learn_all):
+            if on_rows:
+                on_rows(examples, rows)
             for row in rows:
                 lengths.append(max(len(row.ids), len(row.rejected)))
                 tokens += len(row.ids) + len(row.rejected)
@@ -62,7 +66,6 @@ def prepare(
                 keys.append(split_key)
                 digest.update(row.key.to_bytes(8, "big"))
             writer.write_batch(_arrow(rows, keys[-len(rows) :], schema))
-            on_rows(len(lengths))
     if not lengths:
         raise DataProblem(
             f"No row of '{source.path.name}' could be used", why=_first_problems(source), fix="Repair the file."
@@ -89,7 +92,7 @@ def prepare(
     )
 
 
-def _batches(source: Source, tokenizer: Tokenizer, objective: Objective, learn_all: bool) -> Iterator[list[TokenRow]]:
+def _batches(source: Source, tokenizer: Tokenizer, objective: Objective, learn_all: bool) -> Iterator[Rendered]:
     examples = iter(source)
     render = partial(render_rows, tokenizer=tokenizer, learn_all=learn_all or objective == "pretrain")
     if objective in PREFERENCES:
@@ -104,22 +107,24 @@ def _batches(source: Source, tokenizer: Tokenizer, objective: Objective, learn_a
 
 def _rendered(
     batch: list[Example], tokenizer: Tokenizer, source: Source, render: Callable[[list[Example]], list[TokenRow]]
-) -> list[TokenRow]:
-    """The batch as token rows. Where a row cannot be rendered, that row is named, or left out if bad rows may be."""
+) -> Rendered:
+    """The batch with its token rows. Where a row cannot be rendered, that row is named, or left out if bad rows may be."""
     require_template(batch, source.format.name, tokenizer)
     try:
-        return render(batch)
+        return batch, render(batch)
     except DataProblem:
         rows: list[TokenRow] = []
+        kept: list[Example] = []
         for example in batch:
             try:
                 rows += render([example])
+                kept.append(example)
             except DataProblem as problem:
                 if not source.skip_bad_rows:
                     problem.what = f"{source.where(example)}: {problem.what}"
                     raise
                 source.bad_rows.add(example.line, problem.what)
-        return rows
+        return kept, rows
 
 
 def _check(batch: list[Example], objective: Objective, source: Source) -> None:

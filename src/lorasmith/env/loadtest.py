@@ -41,7 +41,12 @@ def load_test(folder: Path, report: CheckReport, python: Path, log: InstallLog, 
     paths.write_text(spec_path, spec.model_dump_json(indent=2))
     limit = _LEAST_SECONDS + report.weight_bytes / _BYTES_A_SECOND
     worker = Worker(
-        "loadtest", spec_path, spec.events_path, log_path, python=python, limit_seconds=limit,
+        "loadtest",
+        spec_path,
+        spec.events_path,
+        log_path,
+        python=python,
+        limit_seconds=limit,
         needs=SELDOM_NEEDED,  # it is the environment as it is that is tested
     )
     told: dict[str, Any] = {}

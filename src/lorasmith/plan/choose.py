@@ -99,7 +99,7 @@ def choose(
     free = min(free, limit) if limit else free
     base = Training(
         asked or "lora", 1, max_length, precision, rank=adapter["rank"], on_gpu=device == "cuda", dropout=adapter["dropout"] > 0,
-        supervised=_supervised(data), moments=MOMENT_BYTES[optimizer], answers=rules.answers_at_once(data),
+        supervised=_supervised(data), moments=MOMENT_BYTES[optimizer], objective=data.objective,
     )  # fmt: skip
     fitter = Fitter(model, base, free, learned)
     fit, micro, accumulation = _fitted(pick, fitter, data, asked, can_quantize=can_quantize, classic=classic)
@@ -156,7 +156,7 @@ def ways_out(
     base = Training(
         plan.method, plan.micro_batch, plan.max_length, plan.precision, rank=plan.rank, on_gpu=plan.device == "cuda",
         checkpointing=plan.checkpointing, dropout=plan.dropout > 0, supervised=_supervised(data),
-        moments=MOMENT_BYTES[plan.optimizer], tight=plan.tight_memory, answers=rules.answers_at_once(data),
+        moments=MOMENT_BYTES[plan.optimizer], tight=plan.tight_memory, objective=data.objective,
     )  # fmt: skip
     fitter = Fitter(model, base, plan.memory_bytes or free, NO_CORRECTION)
     return does_not_fit(fitter, given, fitter.planned()).fix

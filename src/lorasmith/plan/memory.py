@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from lorasmith.core.facts import ModelFacts, Stack
+from lorasmith.core.facts import PREFERENCES, ModelFacts, Stack
 from lorasmith.plan import activations
 
 Dtype = Literal["float32", "float16", "bfloat16", "int8", "nf4"]
@@ -24,6 +24,8 @@ _INT8_ROW_BYTES = 4
 BARE_CPU = 168 * 10**6
 ANSWERING_CPU = 122 * 10**6
 TRAINING_CPU = 140 * 10**6
+_QUANTIZER_CPU = 50 * 10**6  # bitsandbytes
+_PREFERENCES_CPU = 43 * 10**6  # TRL with datasets and pandas
 _DIFFUSERS_CPU = 35 * 10**6  # diffusers beside these, and what oneDNN sets up for convolutions
 # A CUDA context with cuBLAS' workspace: 250 MiB (gguf-parser's figure) to 457 MiB (an Ollama log); the upper end.
 RUNTIME_CUDA = 460 * 2**20
@@ -186,12 +188,12 @@ class Training(NamedTuple):
     """Bytes that the optimizer keeps for each trained weight."""
     tight: bool = False
     """Whether the allocator is told to give every freed block back: less memory, more time (workers/runtime.py)."""
-    answers: int = 1
-    """Sequences of that length for each row: pairs of answers are computed together."""
+    objective: str = "sft"
 
     @property
     def sequences(self) -> int:
-        return self.rows * self.answers
+        """What is kept for the backward pass: of a pair both answers. KTO's second ones are only read."""
+        return self.rows * (2 if self.objective in ("dpo", "orpo") else 1)
 
 
 class _Moment(NamedTuple):
@@ -225,6 +227,7 @@ def training_bytes(model: ModelFacts, how: Training) -> TrainingNeed:
     among_others = _WASTED["plain"] * logits if logits < 3 * _LOGITS_APART_FROM else 0  # three tensors
     later = _ENCODER_WALKED_BACK if model.architecture_type == "encoder-decoder" else 1
     is_wasteful = not (how.on_gpu or how.tight)
+    beside = (how.method == "qlora") * _QUANTIZER_CPU + (how.objective in PREFERENCES) * _PREFERENCES_CPU
     moments = [
         _Moment(states - gradients, kept, logits, is_wasteful * (wasted + among_others)),
         _Moment(states - gradients, kept + walked, 0, is_wasteful * (wasted * later + among_others)),
@@ -236,7 +239,7 @@ def training_bytes(model: ModelFacts, how: Training) -> TrainingNeed:
         adapter=round(states),
         activations=round(live),
         logits=round(of_logits),
-        runtime=RUNTIME_CUDA if how.on_gpu else _libraries(model, TRAINING_CPU),
+        runtime=RUNTIME_CUDA if how.on_gpu else _libraries(model, TRAINING_CPU) + beside,
         loading=_loading(model, held, weights + round(states + live + of_logits + lost), on_gpu=how.on_gpu),
         allocator=round(lost),
     )

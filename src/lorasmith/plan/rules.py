@@ -93,11 +93,6 @@ def beta(data: DataFacts) -> Chosen:
     return Chosen(0.1, "what TRL and the paper take; lower values let the model move further")
 
 
-def answers_at_once(data: DataFacts) -> int:
-    """How many answers are learnt from at a time for each row: of a pair both. KTO's second ones are only read."""
-    return 2 if data.objective in ("dpo", "orpo") else 1
-
-
 def dropout(model: ModelFacts, data: DataFacts) -> Chosen:
     if data.objective in PREFERENCES:
         return Chosen(0.0, "answers are compared with each other and with the untouched model: noise would blur that")

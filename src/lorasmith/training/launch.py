@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from lorasmith import profiles
 from lorasmith.core import paths, settings
@@ -21,12 +21,15 @@ from lorasmith.core.errors import (
     UsageProblem,
     WorkerCrash,
 )
-from lorasmith.core.events import Decision, Listener, Progress, Writer
+from lorasmith.core.events import Decision, Listener, Progress, Warn, Writer
 from lorasmith.core.facts import PREFERENCES, DataFacts, ModelFacts, Objective
 from lorasmith.core.specs import make_spec
+from lorasmith.data.examples import Example
+from lorasmith.data.findings import Tally, findings
 from lorasmith.data.formats import FORMATS
 from lorasmith.data.load import Source, open_source
 from lorasmith.data.prepare import prepare
+from lorasmith.data.render import TokenRow
 from lorasmith.data.tokenizer import load_tokenizer
 from lorasmith.env.folder import has_package, python_for
 from lorasmith.hub.recognise import know_model
@@ -108,11 +111,19 @@ def _planned(spec: TrainSpec, facts: ModelFacts, folder: Path, on_event: Listene
     source = open_source(Path(spec.data), columns=spec.columns, skip_bad_rows=spec.skip_bad_rows)
     objective = _objective(spec, source)
     _require_for(objective, spec, facts)
+    tally = Tally(tokenizer)
+
+    def count(examples: list[Example], rows: list[TokenRow]) -> None:
+        for example, row in zip(examples, rows, strict=True):
+            tally.add(example, row)
+        on_event(Progress(stage="prepare", done=tally.num_rows, total=0, unit="rows"))
+
     data_facts = prepare(
         source, tokenizer, folder / _DATA_FILE, objective=objective, eval_fraction=spec.eval_fraction,
         seed=spec.seed, learn_all=spec.loss_on == "all",
-        on_rows=lambda rows: on_event(Progress(stage="prepare", done=rows, total=0, unit="rows")),
+        on_rows=count,
     )  # fmt: skip
+    _judge(tally, on_event)
     machine = hardware.observe()
     given = _given(spec)
     device = machine.device if given.get("device") in (None, "auto") else given["device"]
@@ -145,6 +156,19 @@ def _planned(spec: TrainSpec, facts: ModelFacts, folder: Path, on_event: Listene
     )
 
 
+def _judge(tally: Tally, on_event: Listener) -> None:
+    """Raises DataProblem for what would spoil the training; what is only odd is told (DAT-2)."""
+    found = findings(tally)
+    if found and found[0].level == "fatal":
+        raise DataProblem(
+            f"This data would spoil the training: {found[0]}",
+            why="; ".join(str(other) for other in found[1:]),
+            fix=found[0].fix,
+        )
+    for finding in found:
+        on_event(Warn(message=f"{finding}."))
+
+
 def _given(spec: TrainSpec) -> dict[str, Any]:
     """What the user gave, as the rules want it."""
     given = {name: value for name, value in spec.model_dump().items() if value is not None}
@@ -158,9 +182,9 @@ def _objective(spec: TrainSpec, source: Source) -> Objective:
     """What is asked for, where the format can serve it, else what the format is for. Raises DataProblem."""
     fitting = source.format.objectives
     if spec.objective == "auto" and fitting:
-        return fitting[0]
+        return cast("Objective", fitting[0])
     if spec.objective in fitting:
-        return spec.objective  # type: ignore[return-value]
+        return cast("Objective", spec.objective)
     serving = [one.name for one in FORMATS.all() if spec.objective in one.objectives]
     raise DataProblem(
         f"'{source.path.name}' is {source.format.name}, from which nothing can be learnt with --objective {spec.objective}",

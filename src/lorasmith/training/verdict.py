@@ -64,7 +64,9 @@ def preference_figures(report: TrainReport) -> list[tuple[str, str]]:
     if "preferred" in base and "preferred" in tuned:
         figures.append((f"{base['preferred']:.0%} → {tuned['preferred']:.0%}", f"found {liked}, before → after"))
     if report.objective != "orpo":
-        gained = "liked ones gained, disliked ones lost" if report.objective == "kto" else "chosen gained on rejected ones"
+        gained = (
+            "liked ones gained, disliked ones lost" if report.objective == "kto" else "chosen gained on rejected ones"
+        )
         figures.append((f"{tuned['exact_match']:.0%}", f"{gained}, against the base"))
     return figures
 

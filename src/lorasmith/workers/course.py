@@ -227,7 +227,9 @@ class Course(TrainerCallback):
         if not math.isfinite(found["val_loss"]):
             raise Diverged("the validation loss is no finite number")
         if self.base_loss is not None and autolearn.has_risen(found["val_loss"], self.base_loss):
-            raise Diverged(f"the validation loss is {found['val_loss']:.3g}, and the untouched base's {self.base_loss:.3g}")
+            raise Diverged(
+                f"the validation loss is {found['val_loss']:.3g}, and the untouched base's {self.base_loss:.3g}"
+            )
         self.history.append(
             autolearn.Evaluation(number=len(self.history) + 1, step=step, train_loss=_mean(self.losses_since), **found)
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from lorasmith.training.spec import REFERENCE_FILE, WorkerSpec
 from lorasmith.workers import lora
 from lorasmith.workers.learner import Learner
 from lorasmith.workers.likelihood import Likelihoods, answer_logps, likelihoods
-from lorasmith.workers.measure import RowLoss
+from lorasmith.workers.measure import RowLoss, answer_logits
 from lorasmith.workers.rows import IGNORED, Rows
 from lorasmith.workers.trainer import Indices, Run, training_arguments
 
@@ -107,7 +108,7 @@ class DpoRun(PreferenceRun, DPOTrainer):
         chosen, rejected = inputs["reference"].unbind(1)
         given = _as_trl_wants(inputs["input_ids"], inputs["labels"])
         loss = DPOTrainer._compute_loss(
-            self, model, {**given, "ref_chosen_logps": chosen, "ref_rejected_logps": rejected}, False
+            self, _AnswersOnly(model), {**given, "ref_chosen_logps": chosen, "ref_rejected_logps": rejected}, False
         )
         self._metrics["train"].clear()
         return loss
@@ -128,7 +129,7 @@ class KtoRun(PreferenceRun, KTOTrainer):
         given = _as_trl_wants(ids[:rows], labels[:rows])
         given |= {f"KL_{name}": value for name, value in _as_trl_wants(ids[rows:], labels[rows:]).items()}
         given |= {"label": inputs["liked"], "ref_logps": reference[:, 0], "ref_KL_logps": reference[:, 1]}
-        loss = KTOTrainer._compute_loss(self, model, given, False)
+        loss = KTOTrainer._compute_loss(self, _AnswersOnly(model), given, False)
         self._metrics["train"].clear()
         return loss
 
@@ -192,12 +193,27 @@ def make_trainer(
         )  # fmt: skip
     trainer.begin(rows=rows, plan=plan, folder=folder, pad=tokenizer.pad_id, rate_factor=rate_factor)
     trainer.train_dataset, trainer.processing_class = Indices(len(rows)), None
-    if plan.objective == "orpo":
-        trainer.aux_loss_enabled = False
-    else:
+    trainer.aux_loss_enabled = False
+    if plan.objective != "orpo":
         trainer.ref_model, trainer.precompute_ref_logps = None, True
         trainer.reference = _reference(trainer, [_seen(rows, plan, spec.spec.seed), validation], spec, events)
     return trainer
+
+
+class _AnswersOnly:
+    """A model as TRL calls one whose head it has made part of its own: with it, on a CPU, logits of all tokens would be held
+    several times over; ours are those of the answers."""
+
+    def __init__(self, model: Any):
+        self._model = model
+
+    def __call__(self, *, input_ids: torch.Tensor, labels: torch.Tensor, **_: Any) -> SimpleNamespace:
+        logits, targets, _owner = answer_logits(self._model, {"input_ids": input_ids, "labels": labels})
+        nll = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
+        places = labels[:, 1:] != IGNORED
+        logps = nll.new_zeros(places.shape).masked_scatter(places, -nll)
+        unasked = torch.zeros_like(logps)  # figures of TRL's own that nobody reads
+        return SimpleNamespace(log_probs=logps, entropy=unasked, mean_logits=unasked, is_top1=unasked.bool())
 
 
 def _as_trl_wants(ids: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -289,7 +305,10 @@ def _for_trl(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
 
 @contextlib.contextmanager
 def _left_as_it_was(model: Any) -> Iterator[None]:
-    """TRL names a padding token in the model's configurations, and rounds adapters over a quantized base to bfloat16."""
+    """TRL names a padding token in the model's configurations, rounds adapters over a quantized base to bfloat16, and changes what
+    a model does when it is called."""
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    own = base.__dict__.get("forward")
     weights = {weight: weight.data for weight in model.parameters() if weight.requires_grad}
     configs = [model.config.get_text_config(), *filter(None, [getattr(model, "generation_config", None)])]
     pads = [config.pad_token_id for config in configs]
@@ -298,6 +317,10 @@ def _left_as_it_was(model: Any) -> Iterator[None]:
         weight.data = data
     for config, pad in zip(configs, pads, strict=True):
         config.pad_token_id = pad
+    if own is None:
+        base.__dict__.pop("forward", None)
+    else:
+        base.forward = own
 
 
 __all__ = ["PreferenceRun", "make_trainer"]

@@ -18,6 +18,7 @@ from lorasmith.core import paths
 from lorasmith.core.errors import DataProblem, LorasmithError
 from lorasmith.core.events import Decision, Warn, Writer
 from lorasmith.core.facts import PREFERENCES, DataFacts
+from lorasmith.data.findings import truncation
 from lorasmith.data.tokenizer import Tokenizer, load_tokenizer
 from lorasmith.plan import hardware
 from lorasmith.plan.choose import TrainPlan
@@ -39,7 +40,6 @@ from lorasmith.workers.trainer import (
     read_state,
 )
 
-_CUT_SHARE = 0.2
 _LEFT_ALONE = 0.05  # of the free memory, for others
 
 
@@ -212,19 +212,13 @@ def _check_rows(rows: Rows, spec: WorkerSpec, events: Writer) -> None:
             "No row has a token to learn", why=f"At {spec.plan.max_length} tokens a row nothing of the answers is left.",
             fix="Raise --max-length.",
         )  # fmt: skip
-    cut = f"{rows.answers_cut} of {len(rows)} answers"
-    if (
-        rows.answers_cut > _CUT_SHARE * len(rows)
-        and not spec.spec.allow_truncation
-        and spec.plan.objective != "pretrain"
-    ):
-        raise DataProblem(
-            f"{cut} would be cut off at {spec.plan.max_length} tokens",
-            why="A model that never sees how answers end does not learn to end them.",
-            fix="Raise --max-length, or go on with --allow-truncation.",
-        )
-    if rows.answers_cut:
-        events.send(Warn(message=f"{cut} are cut off at {spec.plan.max_length} tokens"))
+    if spec.plan.objective == "pretrain":
+        return
+    for found in truncation(len(rows), rows.answers_cut, spec.plan.max_length, allowed=spec.spec.allow_truncation):
+        if found.level == "fatal":
+            why = "A model that never sees how answers end does not learn to end them."
+            raise DataProblem(f"{found}", why=why, fix=found.fix)
+        events.send(Warn(message=f"{found}."))
 
 
 def _finish(attempt: Attempt) -> dict[str, Any]:
