@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 from tests.conftest import write_rows
-from tests.integration.test_train import start, steps_done, weights
+from tests.trainings import start, steps_done, weights
 
 pytestmark = pytest.mark.e2e
 KILLS = 50

@@ -78,6 +78,21 @@ def test_a_local_model_is_checked_without_torch_and_at_once():
     subprocess.run([sys.executable, "-c", code], check=True, env=os.environ.copy())
 
 
+def test_a_profile_gives_its_rank_and_one_that_does_not_match_is_refused(home):
+    """CHK-1, PRO-2: more rank, more memory; a profile for another kind of model names the layers that are there."""
+    from lorasmith import flow
+    from lorasmith.core.errors import UsageProblem
+    from lorasmith.plan.report import Question
+
+    need = {}
+    for name in ("llama_standard", "llama_qlora"):
+        report = flow.check("demo", Question(profile=name))
+        need[name] = report.memory["training"]["lora float32"]["adapter"]
+    assert need["llama_qlora"] == 4 * need["llama_standard"]  # rank 64 against 16
+    with pytest.raises(UsageProblem, match="does not match"):
+        flow.check("demo", Question(profile="layoutlm_standard"))
+
+
 def test_a_model_on_the_hub_costs_headers_and_small_files_only(lorasmith, hub):
     """CHK-1: of 16 GB of weights, and of no file that is not needed."""
     report = checked(lorasmith, "acme/big")

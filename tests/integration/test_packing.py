@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.integration.test_robust_training import planned, reasons, step_losses, train_here, with_plan
+from tests.trainings import planned, reasons, step_losses, train_here, with_plan
 
 from lorasmith.data.render import TokenRow
 from lorasmith.testing import tiny

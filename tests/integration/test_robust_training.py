@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tests.conftest import write_rows
-from tests.integration.test_train import told, wait_for_step
+from tests.trainings import planned, reasons, step_losses, told, train_here, wait_for_step, with_plan
 
 import lorasmith
 from lorasmith.core.errors import DataProblem, DoesNotFitProblem, EnvironmentProblem
@@ -23,37 +23,9 @@ from lorasmith.hub.recognise import know_model
 from lorasmith.plan.choose import TrainPlan
 from lorasmith.training import launch
 from lorasmith.training.ladder import smaller
-from lorasmith.training.spec import TrainSpec, WorkerSpec
+from lorasmith.training.spec import WorkerSpec
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of libraries: this is their process as much as ours
-
-
-def planned(model: Path, data: Path, folder: Path, **options) -> WorkerSpec:
-    """What `lorasmith train` would give its worker."""
-    folder.mkdir()
-    (folder / "logs").mkdir()
-    spec = TrainSpec(model=str(model), data=str(data), output=str(folder), **options)
-    return launch._planned(spec, know_model(spec.model), folder, lambda _: None, lambda *_: None)
-
-
-def with_plan(spec: WorkerSpec, **changes) -> WorkerSpec:
-    return spec.model_copy(update={"plan": spec.plan.model_copy(update=changes)})
-
-
-def train_here(spec: WorkerSpec) -> dict:
-    """The worker's work in this process: no start of seconds, and what it holds can be looked at."""
-    from lorasmith.workers.train import _train
-
-    with Writer(spec.run_folder / "events.jsonl") as events:
-        return _train(spec, events)
-
-
-def step_losses(folder: Path) -> list[float]:
-    return [e.values["loss/train"] for e in told(folder) if e.type == "metric" and "loss/train" in e.values]
-
-
-def reasons(folder: Path, name: str) -> list[str]:
-    return [event.reason for event in told(folder) if event.type == "decision" and event.name == name]
 
 
 @pytest.fixture(scope="module")

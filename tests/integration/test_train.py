@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 import re
 import signal
 import subprocess
-import sys
-import time
 from pathlib import Path
 
 import psutil
 import pytest
 from tests.conftest import write_rows
+from tests.trainings import planned, start, step_losses, steps_done, told, train_here, wait_for_step, weights
 
 import lorasmith
 from lorasmith.core.errors import DataProblem, LorasmithError, NotFoundProblem, UsageProblem
-from lorasmith.core.events import parse
 
 QUICK = {"epochs": 4, "eval_fraction": 0.2}
-
-
-def weights(folder: Path) -> str:
-    return hashlib.sha256((folder / "lora" / "adapter_model.safetensors").read_bytes()).hexdigest()
-
-
-def told(folder: Path) -> list:
-    return [parse(line) for line in (folder / "events.jsonl").read_bytes().splitlines()]
 
 
 @pytest.fixture(scope="module")
@@ -151,37 +140,19 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not(trained, tiny_l
     assert weights(other.folder) != weights(run.folder)
 
 
-def test_small_batches_accumulated_learn_as_one_large_one(tiny_llama, sums, tmp_path):
+@pytest.mark.filterwarnings("ignore")
+def test_small_batches_accumulated_learn_as_one_large_one(tiny_llama, sums, tmp_path, one_thread):
     """TRN-1: the loss is the mean over the step's tokens, however they are cut into micro-batches."""
     losses = []
     for micro, accumulation in ((8, 1), (2, 4), (3, 3)):
-        run = lorasmith.train(
-            str(tiny_llama), sums, output=str(tmp_path / f"{micro}"), batch_size=micro, gradient_accumulation=accumulation,
-            max_steps=6, lora_dropout=0.0, learning_rate=1e-3, schedule="linear", warmup_steps=1,
+        spec = planned(
+            tiny_llama, sums, tmp_path / f"{micro}", batch_size=micro, gradient_accumulation=accumulation, max_steps=6,
+            lora_dropout=0.0, learning_rate=1e-3, schedule="linear", warmup_steps=1,
         )  # fmt: skip
-        losses.append(
-            [e.values["loss/train"] for e in told(run.folder) if e.type == "metric" and "loss/train" in e.values]
-        )
+        train_here(spec)
+        losses.append(step_losses(spec.run_folder))
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
     assert losses[2][0] != pytest.approx(losses[0][0], rel=1e-6)  # nine rows a step are another step
-
-
-def start(arguments: list[str]) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-m", "lorasmith", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-
-
-def steps_done(folder: Path) -> int:
-    path = folder / "events.jsonl"
-    return path.read_text().count('"loss/train"') if path.exists() else 0
-
-
-def wait_for_step(process: subprocess.Popen, folder: Path, step: int) -> None:
-    deadline = time.monotonic() + 120
-    while steps_done(folder) < step and process.poll() is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def endless(model: Path, sums: Path, folder: Path) -> subprocess.Popen:
@@ -209,11 +180,11 @@ def unbroken(tiny_llama, tmp_path_factory):
 
 
 def test_killed_at_any_step_and_resumed_it_ends_with_the_same_weights(unbroken, tmp_path):
-    """TRN-6, REL-1: kill −9 at five random steps, then --resume; the adapter equals an unbroken run's bit for bit."""
+    """TRN-6, REL-1: kill −9 at three random steps, then --resume; the adapter equals an unbroken run's bit for bit."""
     whole, command = unbroken
     total = steps_done(whole)
     rng = random.Random(20261122)
-    for number, step in enumerate(rng.sample(range(2, total - 1), 5)):
+    for number, step in enumerate(rng.sample(range(2, total - 1), 3)):
         folder = tmp_path / f"killed-{number}"
         process = start([*command, "--output", str(folder)])
         wait_for_step(process, folder, step)
@@ -294,12 +265,13 @@ def test_texts_are_learnt_whole(tiny_llama, tmp_path):
         lorasmith.train(str(tiny_llama), text, output=str(tmp_path / "no"), objective="sft")
 
 
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("count", [1, 3])
-def test_datasets_of_a_row_or_three_train(tiny_llama, tmp_path, count):
+def test_datasets_of_a_row_or_three_train(tiny_llama, tmp_path, one_thread, count):
     rows = write_rows(tmp_path / "d.jsonl", ({"prompt": f"{i}", "completion": "x"} for i in range(count)))
-    run = lorasmith.train(str(tiny_llama), rows, output=str(tmp_path / "out"), max_steps=3)
-    assert run.report.steps == 3
-    assert run.report.comparison is None
+    value = train_here(planned(tiny_llama, rows, tmp_path / "out", max_steps=3))
+    assert value["steps"] == 3
+    assert value["comparison"] is None
 
 
 def test_a_configuration_file_gives_the_same_keys_and_the_command_line_wins(lorasmith, tiny_llama, sums, tmp_path):

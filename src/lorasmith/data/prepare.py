@@ -46,7 +46,8 @@ def prepare(
 ) -> DataFacts:  # fmt: skip
     """Render every example of `source` into the Arrow stream `out` and say what is in it.
 
-    `on_rows`, if given, is called with some examples after another and their token rows. Raises DataProblem where no row can be used.
+    `on_rows`, if given, is called with some examples after another and their token rows. Raises DataProblem where no row can be
+    used.
     """
     lengths, tokens, supervised, answers, largest_id = array("I"), 0, 0, 0, -1
     keys = array("Q")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from lorasmith import profiles
 from lorasmith.core.errors import EnvironmentProblem
 from lorasmith.core.facts import ModelFacts
 from lorasmith.core.progress import amount
@@ -58,6 +59,8 @@ def check(
     what `open_repository`, `recognise` and `describe` raise.
     """
     question = question or Question()
+    if question.profile and isinstance(rank := profiles.get(question.profile).r, int):
+        question = question.model_copy(update={"rank": rank})
     machine = describe(question.hardware) if question.hardware else observe()
     try:
         repository = repository or open_repository(model, revision=question.revision)
@@ -85,6 +88,8 @@ def _checked(
         repository = open_repository(adapter_of, only_hub=repository.folder is None)
     found = recognise(repository)
     facts = found.facts
+    if question.profile:
+        profiles.require_match(profiles.get(question.profile), facts)
     context = min(question.context or DEFAULT_CONTEXT, facts.max_positions)
     length = min(question.length or TRAIN_LENGTH, facts.max_positions)
     answering, training = (_learned(work, facts.family, machine) for work in ("answer", "train"))

@@ -62,6 +62,7 @@ class Question(BaseModel):
     batch: int = Field(default=1, ge=1, description="Conversations side by side")
     length: int = Field(default=0, ge=0, description="Tokens of a training row [1024, or what the model reads]")
     rank: int = Field(default=16, ge=1, le=1024, description="LoRA rank")
+    profile: str = Field(default="", description="A profile, whose rank counts (lorasmith profiles list)")
     hardware: str = Field(default="", description="Another machine: rtx3060-6gb, or ram=16,vram=8 (GB)")
 
 

@@ -7,14 +7,12 @@ computed once, before the first step, and handed to them as TRL's own precompute
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
-from types import SimpleNamespace
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from datasets import Dataset
-from transformers import PreTrainedTokenizerFast
 from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer
 from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
@@ -26,12 +24,13 @@ from lorasmith.training.spec import REFERENCE_FILE, WorkerSpec
 from lorasmith.workers import lora
 from lorasmith.workers.learner import Learner
 from lorasmith.workers.likelihood import Likelihoods, answer_logps, likelihoods
-from lorasmith.workers.measure import RowLoss, answer_logits
+from lorasmith.workers.measure import RowLoss
 from lorasmith.workers.rows import IGNORED, Rows
+from lorasmith.workers.stand_ins import AnswersOnly, Mapped, NoModel, as_trl_wants, for_trl, left_as_it_was
 from lorasmith.workers.trainer import Indices, Run, training_arguments
 
 _MOST_LIKED = 4 / 3
-"""KTO: liked rows over disliked ones, with their weights, lie between 1 and this: https://arxiv.org/abs/2402.01306, section 4.2."""
+"""KTO: liked rows over disliked ones, with their weights, are 1 to so many: https://arxiv.org/abs/2402.01306, equation 8."""
 _NEARLY = 0.9
 
 
@@ -106,9 +105,9 @@ class DpoRun(PreferenceRun, DPOTrainer):
 
     def mean_loss(self, model: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         chosen, rejected = inputs["reference"].unbind(1)
-        given = _as_trl_wants(inputs["input_ids"], inputs["labels"])
+        given = as_trl_wants(inputs["input_ids"], inputs["labels"])
         loss = DPOTrainer._compute_loss(
-            self, _AnswersOnly(model), {**given, "ref_chosen_logps": chosen, "ref_rejected_logps": rejected}, False
+            self, AnswersOnly(model), {**given, "ref_chosen_logps": chosen, "ref_rejected_logps": rejected}, False
         )
         self._metrics["train"].clear()
         return loss
@@ -120,16 +119,16 @@ class DpoRun(PreferenceRun, DPOTrainer):
 
 
 class KtoRun(PreferenceRun, KTOTrainer):
-    """Kahneman-Tversky optimization: https://arxiv.org/abs/2402.01306, equations 7 and 8. The second answers are those to other
+    """Kahneman-Tversky optimization: https://arxiv.org/abs/2402.01306, equation 7. The second answers are those to other
     questions, from which is estimated how far the model has moved."""
 
     def mean_loss(self, model: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         rows = len(inputs["liked"])
         ids, labels, reference = inputs["input_ids"], inputs["labels"], inputs["reference"]
-        given = _as_trl_wants(ids[:rows], labels[:rows])
-        given |= {f"KL_{name}": value for name, value in _as_trl_wants(ids[rows:], labels[rows:]).items()}
+        given = as_trl_wants(ids[:rows], labels[:rows])
+        given |= {f"KL_{name}": value for name, value in as_trl_wants(ids[rows:], labels[rows:]).items()}
         given |= {"label": inputs["liked"], "ref_logps": reference[:, 0], "ref_KL_logps": reference[:, 1]}
-        loss = KTOTrainer._compute_loss(self, _AnswersOnly(model), given, False)
+        loss = KTOTrainer._compute_loss(self, AnswersOnly(model), given, False)
         self._metrics["train"].clear()
         return loss
 
@@ -185,11 +184,11 @@ def make_trainer(
         # TRL refuses single rows, of which it would make the second answers; ours are made.
         arguments["per_device_train_batch_size"] = max(2, plan.micro_batch)
         arguments |= _weights(rows, events)
-    given: dict[str, Any] = {} if plan.objective == "orpo" else {"ref_model": _NoModel(learner.model.config)}
-    with _left_as_it_was(learner.model):
+    given: dict[str, Any] = {} if plan.objective == "orpo" else {"ref_model": NoModel(learner.model.config)}
+    with left_as_it_was(learner.model):
         trainer = kind(
-            model=learner.model, args=config(**arguments), data_collator=list, processing_class=_for_trl(tokenizer),
-            train_dataset=_Mapped() if plan.objective == "orpo" else Dataset.from_dict({"row": [0]}), **given,
+            model=learner.model, args=config(**arguments), data_collator=list, processing_class=for_trl(tokenizer),
+            train_dataset=Mapped() if plan.objective == "orpo" else Dataset.from_dict({"row": [0]}), **given,
         )  # fmt: skip
     trainer.begin(rows=rows, plan=plan, folder=folder, pad=tokenizer.pad_id, rate_factor=rate_factor)
     trainer.train_dataset, trainer.processing_class = Indices(len(rows)), None
@@ -198,28 +197,6 @@ def make_trainer(
         trainer.ref_model, trainer.precompute_ref_logps = None, True
         trainer.reference = _reference(trainer, [_seen(rows, plan, spec.spec.seed), validation], spec, events)
     return trainer
-
-
-class _AnswersOnly:
-    """A model as TRL calls one whose head it has made part of its own: with it, on a CPU, logits of all tokens would be held
-    several times over; ours are those of the answers."""
-
-    def __init__(self, model: Any):
-        self._model = model
-
-    def __call__(self, *, input_ids: torch.Tensor, labels: torch.Tensor, **_: Any) -> SimpleNamespace:
-        logits, targets, _owner = answer_logits(self._model, {"input_ids": input_ids, "labels": labels})
-        nll = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
-        places = labels[:, 1:] != IGNORED
-        logps = nll.new_zeros(places.shape).masked_scatter(places, -nll)
-        unasked = torch.zeros_like(logps)  # figures of TRL's own that nobody reads
-        return SimpleNamespace(log_probs=logps, entropy=unasked, mean_logits=unasked, is_top1=unasked.bool())
-
-
-def _as_trl_wants(ids: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Nothing is masked: rows are padded on the right, where under causal attention nothing that counts can see it."""
-    mask = (labels != IGNORED).long()
-    return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "completion_mask": mask}
 
 
 def _weights(rows: Rows, events: Writer) -> dict[str, float]:
@@ -275,52 +252,6 @@ def _reference(trainer: PreferenceRun, parts: list[Rows], spec: WorkerSpec, even
     np.savez(partial, logps=found, method=np.array(spec.plan.method))
     partial.replace(file)
     return found
-
-
-class _NoModel(torch.nn.Module):
-    """Stands where TRL wants a reference, so that it makes none: neither a second model nor a second adapter."""
-
-    def __init__(self, config: Any):
-        super().__init__()
-        self.config = config
-
-    def forward(self) -> None:
-        raise NotImplementedError
-
-
-class _Mapped(Indices):
-    """Stands where TRL wants rows to tokenize: ours are tokens already."""
-
-    def __init__(self) -> None:
-        super().__init__(1)
-
-    def map(self, *_: Any, **__: Any) -> _Mapped:
-        return self
-
-
-def _for_trl(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
-    pad = tokenizer.encoder.id_to_token(tokenizer.pad_id)
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer.encoder, pad_token=pad, eos_token=tokenizer.eos or pad)
-
-
-@contextlib.contextmanager
-def _left_as_it_was(model: Any) -> Iterator[None]:
-    """TRL names a padding token in the model's configurations, rounds adapters over a quantized base to bfloat16, and changes what
-    a model does when it is called."""
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    own = base.__dict__.get("forward")
-    weights = {weight: weight.data for weight in model.parameters() if weight.requires_grad}
-    configs = [model.config.get_text_config(), *filter(None, [getattr(model, "generation_config", None)])]
-    pads = [config.pad_token_id for config in configs]
-    yield
-    for weight, data in weights.items():
-        weight.data = data
-    for config, pad in zip(configs, pads, strict=True):
-        config.pad_token_id = pad
-    if own is None:
-        base.__dict__.pop("forward", None)
-    else:
-        base.forward = own
 
 
 __all__ = ["PreferenceRun", "make_trainer"]

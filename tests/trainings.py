@@ -1,0 +1,68 @@
+"""Trainings for tests: as a user starts them, and in this process, where what they hold can be looked at."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from lorasmith.core.events import Writer, parse
+from lorasmith.hub.recognise import know_model
+from lorasmith.training import launch
+from lorasmith.training.spec import TrainSpec, WorkerSpec
+
+
+def weights(folder: Path) -> str:
+    return hashlib.sha256((folder / "lora" / "adapter_model.safetensors").read_bytes()).hexdigest()
+
+
+def told(folder: Path) -> list:
+    return [parse(line) for line in (folder / "events.jsonl").read_bytes().splitlines()]
+
+
+def start(arguments: list[str]) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", "lorasmith", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+
+
+def steps_done(folder: Path) -> int:
+    path = folder / "events.jsonl"
+    return path.read_text().count('"loss/train"') if path.exists() else 0
+
+
+def wait_for_step(process: subprocess.Popen, folder: Path, step: int) -> None:
+    deadline = time.monotonic() + 120
+    while steps_done(folder) < step and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def planned(model: Path, data: Path, folder: Path, **options) -> WorkerSpec:
+    """What `lorasmith train` would give its worker."""
+    folder.mkdir()
+    (folder / "logs").mkdir()
+    spec = TrainSpec(model=str(model), data=str(data), output=str(folder), **options)
+    return launch._planned(spec, know_model(spec.model), folder, lambda _: None, lambda *_: None)
+
+
+def with_plan(spec: WorkerSpec, **changes) -> WorkerSpec:
+    return spec.model_copy(update={"plan": spec.plan.model_copy(update=changes)})
+
+
+def train_here(spec: WorkerSpec) -> dict:
+    """The worker's work in this process: no start of seconds, and what it holds can be looked at."""
+    from lorasmith.workers.train import _train
+
+    with Writer(spec.run_folder / "events.jsonl") as events:
+        return _train(spec, events)
+
+
+def step_losses(folder: Path) -> list[float]:
+    return [e.values["loss/train"] for e in told(folder) if e.type == "metric" and "loss/train" in e.values]
+
+
+def reasons(folder: Path, name: str) -> list[str]:
+    return [event.reason for event in told(folder) if event.type == "decision" and event.name == name]
