@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import shutil
 import signal
 import subprocess
 import sys
@@ -217,10 +218,13 @@ def test_the_loss_of_a_batch_is_the_formula_of_dpo(tiny_llama, tmp_path):
 
 @pytest.mark.filterwarnings("ignore")
 def test_all_weights_learn_preferences_with_no_second_model(tiny_llama, tmp_path):
-    """TRN-1: --method full; the untouched model is asked before the first step, and not kept."""
-    trainer, rows, _ = made(tiny_llama, write_pairs(tmp_path), tmp_path / "run", "dpo", method="full", rank=0)
-    config = json.loads((tiny_llama / "config.json").read_text())
-    assert trainer.model.config.pad_token_id == config.get("pad_token_id")
+    """TRN-1: --method full; the untouched model is asked before the first step, and not kept. TRL leaves no trace on the model."""
+    model = shutil.copytree(tiny_llama, tmp_path / "model")
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps(config | {"pad_token_id": 5}))
+    trainer, rows, _ = made(model, write_pairs(tmp_path), tmp_path / "run", "dpo", method="full", rank=0)
+    assert trainer.model.config.pad_token_id == 5
+    assert "forward" not in vars(trainer.model)
     assert [loss.nll for loss in trainer.row_losses(rows)] == pytest.approx([math.log(2)] * len(rows), rel=1e-6)
     trainer.train()
     after = trainer.row_losses(rows)

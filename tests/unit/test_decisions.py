@@ -67,11 +67,30 @@ def test_every_value_has_a_reason_and_what_is_given_wins():
         "device",
         "objective",
         "memory_bytes",
+        "beta",
         "circular",
         "checkpointing",
         "modules_to_save",
     }
     assert chosen <= set(plan.reasons), chosen - set(plan.reasons)
+
+
+def test_preferences_are_planned_as_such():
+    """AUT-1, CHK-8: a small rate, no dropout, no packing; a pair takes the memory of two rows."""
+    plans = {
+        name: choose({"batch_size": 4}, model(), data(objective=name), machine())
+        for name in ("sft", "dpo", "kto", "orpo")
+    }
+    assert plans["dpo"].learning_rate == pytest.approx(plans["sft"].learning_rate / 20, rel=0.01)
+    assert plans["orpo"].learning_rate == pytest.approx(plans["sft"].learning_rate / 10, rel=0.01)
+    few = choose({}, model(), data(800, objective="dpo"), machine())
+    assert (few.dropout, few.beta, few.packing) == (0, 0.1, False)
+    assert "a twentieth" in few.reasons["learning_rate"]
+    assert plans["sft"].beta is None
+    twice = choose({"batch_size": 8}, model(), data(), machine())
+    beside = plans["kto"].predicted_peak_bytes - plans["sft"].predicted_peak_bytes  # TRL and what it brings
+    assert 30e6 < beside < 60e6
+    assert plans["dpo"].predicted_peak_bytes - beside == pytest.approx(twice.predicted_peak_bytes, rel=0.01)
 
 
 @pytest.mark.parametrize(

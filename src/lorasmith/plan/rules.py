@@ -18,8 +18,8 @@ FULL_RATE_SHARE = 0.1
 _RATE_EXPONENTS = {"llama": 0.781, "qwen": 0.0775}
 _LLAMA_LIKE = ("llama", "mistral", "smollm", "granite", "olmo")
 # Preferences move a model that knows the task already. TRL's defaults are 1e-6 for DPO and KTO against 2e-5 for answers (its
-# dpo_config, kto_config, sft_config). TRL's LoRA example takes 5e-6 over 60,000 pairs, tinker-cookbook 1e-5; at widths of 2,048 to
-# 4,096 a twentieth of our rule comes to 1e-5 … 2.5e-5.
+# dpo_config, kto_config, sft_config). Its LoRA example takes 5e-6 (scripts/dpo.py), tinker-cookbook 1e-5; at widths of 2,048 to
+# 4,096 a twentieth of our rule comes to 1.4e-5 … 2.5e-5.
 # ORPO learns the task beside, at a tenth of the usual rate.
 _PREFERENCE_SHARE = {"dpo": 1 / 20, "kto": 1 / 20, "orpo": 1 / 10}
 _HALF_PRECISION_PARAMETERS = 100_000_000

@@ -51,6 +51,7 @@ from lorasmith.training.spec import (
 
 _DATA_FILE, _EVENTS_FILE, _REPORT_FILE = "data.arrow", "events.jsonl", "training_report.json"
 QUANTIZER = "bitsandbytes"
+_PLANNED_VARIANTS = {"lora", "rslora", "lora+"}
 # Kinds of problems that mean "not like this", against those of a run that broke and whose logs are wanted.
 _REFUSALS = {"usage", "not_found", "does_not_fit", "data"}
 PlanListener = Callable[[ModelFacts, DataFacts, TrainPlan, Path], None]
@@ -311,8 +312,8 @@ def _remember(spec: WorkerSpec, report: TrainReport) -> None:
     """What the plan said of the memory, and what it came to: the next plan is made with it."""
     on_disk = WorkerSpec.model_validate_json((spec.run_folder / SPEC_FILE).read_text(encoding="utf-8"))
     plan = on_disk.plan
-    if plan != spec.plan:
-        return  # memory ran out on the way: what was planned is not what was done
+    if plan != spec.plan or plan.variant not in _PLANNED_VARIANTS:
+        return  # memory ran out on the way, or it is a kind of adapter that plans know only roughly
     how = {
         "precision": plan.precision, "rows": plan.micro_batch, "length": plan.max_length, "rank": plan.rank,
         "tight_memory": plan.tight_memory, "method": plan.method, "variant": plan.variant, "checkpointing": plan.checkpointing,

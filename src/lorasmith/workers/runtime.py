@@ -62,6 +62,8 @@ def limit_memory(room_bytes: int) -> None:
 
 def unlimit_memory() -> None:
     """Take the limit away again."""
+    if sys.platform != "linux":
+        return
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
 

@@ -82,7 +82,7 @@ def left_as_it_was(model: Any) -> Iterator[None]:
     for weight, data in weights.items():
         weight.data = data
     for config, pad in zip(configs, pads, strict=True):
-        pass
+        config.pad_token_id = pad
     if own is None:
         base.__dict__.pop("forward", None)
     else:

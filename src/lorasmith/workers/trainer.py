@@ -26,7 +26,7 @@ _OPTIMIZERS = {
     "adamw": "adamw_torch_fused", "adamw_8bit": "adamw_bnb_8bit", "paged_adamw_8bit": "paged_adamw_8bit",
     "lion_8bit": "lion_8bit", "adafactor": "adafactor",
 }  # fmt: skip
-_EVEN = 0.9  # rows of like length: with so little padding, taking them apart for attention costs more (docs/lab-log.md)
+_EVEN = 0.8  # rows of like length: with so little padding, taking them apart for attention costs more (docs/lab-log.md)
 _SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
 _PRINTERS = ("PrinterCallback", "ProgressCallback")
 
