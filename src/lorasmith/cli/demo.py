@@ -8,7 +8,8 @@ import click
 
 from lorasmith import flow
 from lorasmith.cli.console import console
-from lorasmith.cli.render import Watch, evaluation_table, plan_shown, train_summary
+from lorasmith.cli.render import Watch, evaluation_table
+from lorasmith.cli.render_train import plan_shown, train_summary
 from lorasmith.core import paths, settings
 from lorasmith.demo import HELDOUT_FILE, TRAIN_FILE
 
@@ -32,7 +33,7 @@ def command(as_json: bool, output: str) -> None:
     out.rule("[bold]2 · the training", align="left")
     with Watch(out) as watch:
         trained = flow.train("demo", TRAIN_FILE, output=folder, on_event=watch, on_plan=plan_shown(out))
-    train_summary(out, trained.report, trained.folder)
+    train_summary(out, trained)
     out.print()
     out.rule("[bold]3 · base against tuned, on 100 invoices that neither has seen", align="left")
     with Watch(out) as watch:

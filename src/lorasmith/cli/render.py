@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -12,24 +10,15 @@ from rich.table import Table
 from rich.text import Text
 
 from lorasmith.core.events import Decision, Event, Progress, Step, Warn
-from lorasmith.core.facts import PREFERENCES
-from lorasmith.core.progress import Display, amount, duration
-from lorasmith.training.page import STOP_SENTENCES
-from lorasmith.training.verdict import verdict
+from lorasmith.core.progress import Display, amount
+from lorasmith.training.verdict import STOP_SENTENCES
 
 if TYPE_CHECKING:  # what reads data is slow to import, and not every verb reads some
-    from lorasmith.core.facts import DataFacts, ModelFacts
     from lorasmith.evaluation.report import EvaluationReport, Figure
-    from lorasmith.flow import InstalledModel, InstallResult, PlanListener
-    from lorasmith.plan.choose import TrainPlan
-    from lorasmith.training.report import TrainReport
+    from lorasmith.flow import InstalledModel, InstallResult
 
 _SHARES = {"exact_match"}
-
-
-def plan_shown(out: Console) -> PlanListener:
-    """A listener that shows a plan as soon as it is made."""
-    return partial(plan_table, out)
+_AT_EVALUATIONS = {"continue", *STOP_SENTENCES}  # what they decide; every other decision changes the run
 
 
 class Watch:
@@ -63,10 +52,13 @@ class Watch:
             self.out.print(
                 Text.assemble((f"{event.title:<12}" if event.title else "", "bold"), event.note), soft_wrap=True
             )
+        elif isinstance(event, Decision) and event.name not in _AT_EVALUATIONS:
+            said = " ".join(event.lines) or event.reason
+            self.out.print(Text.assemble((f"{'changed':<12}", "bold yellow"), said), soft_wrap=True)
         elif isinstance(event, Decision) and self.evaluations:
             self.out.print("\n".join(event.lines), markup=False)
         elif isinstance(event, Warn):
-            self.out.print(f"[yellow]Warning:[/] {event.message}")
+            self.out.print(Text.assemble(("Warning: ", "yellow"), event.message))
 
 
 def install_summary(out: Console, result: InstallResult) -> None:
@@ -97,47 +89,6 @@ def models_table(out: Console, models: list[InstalledModel]) -> None:
     for model in models:
         for trouble in model.troubles:
             out.print(f"{model.name}: {trouble}", style="yellow", markup=False, soft_wrap=True)
-
-
-def plan_table(out: Console, model: ModelFacts, data: DataFacts, plan: TrainPlan, folder: Path) -> None:
-    """What will be done and why, in one table before the start."""
-    where = "GPU" if plan.device == "cuda" else "CPU"
-    out.print(
-        f"[bold]{model.id}[/]  {model.model_type}, {model.num_parameters / 1e6:,.1f}M parameters · "
-        f"[bold]{data.num_train:,}[/] rows to learn from, {data.num_validation:,} held out ({data.format}) · {where}"
-    )
-    if data.num_bad_rows:
-        out.print(f"[yellow]{data.num_bad_rows} unusable rows are left out.[/]")
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for column in ("parameter", "value", "why"):
-        table.add_column(column, justify="right" if column == "value" else "left", overflow="fold")
-    values = plan.model_dump()
-    for name, reason in plan.reasons.items():
-        shown = values[name]
-        text = f"{shown:g}" if isinstance(shown, float) else str(shown)
-        table.add_row(name.replace("_", " "), text, Text(reason, style="dim" if reason != "given" else "cyan"))
-    out.print(table)
-    out.print(
-        f"planned peak memory {amount(plan.predicted_peak_bytes)} · everything goes to {folder}\n", soft_wrap=True
-    )
-
-
-def train_summary(out: Console, report: TrainReport, folder: Path) -> None:
-    out.print(
-        f"\n[bold]{STOP_SENTENCES[report.stop_reason]}[/]  {report.steps} steps in {duration(report.duration_hours * 3600)}, "
-        f"{report.supervised_tokens_per_second:,.0f} answer tokens/s, peak {amount(report.peak_memory_bytes)} "
-        f"(planned {amount(report.predicted_peak_bytes)})"
-    )
-    if report.comparison:
-        base, tuned = report.comparison["base"], report.comparison["tuned"]
-        if report.objective in PREFERENCES:
-            out.print(verdict(report), highlight=False)
-        else:
-            out.print(
-                f"On {report.comparison['rows']} held-out rows: loss {base['val_loss']:.3f} → [bold]{tuned['val_loss']:.3f}[/], "
-                f"exact answers {base['exact_match']:.0%} → [bold]{tuned['exact_match']:.0%}[/]"
-            )
-    out.print(f"adapter  {folder / 'lora'}\nreport   {folder / 'training_report.html'}", soft_wrap=True)
 
 
 def evaluation_table(out: Console, report: EvaluationReport) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,12 @@ import click
 from lorasmith import flow
 from lorasmith.cli.console import console
 from lorasmith.cli.options import given, options_of
-from lorasmith.cli.render import Watch, plan_shown, train_summary
+from lorasmith.cli.render import Watch
+from lorasmith.cli.render_train import plan_shown, train_summary
 from lorasmith.core.errors import UsageProblem
 from lorasmith.training.spec import TrainSpec, read_config_file
+
+_CURVES_PORT = 6006  # TensorBoard's own
 
 
 @click.command(context_settings={"show_default": False})
@@ -31,12 +35,10 @@ def command(
         raise UsageProblem("A training needs a model and data", fix="Try:  lorasmith train demo --data FILE")
     model_name, data = chosen.pop("model", ""), chosen.pop("data", "")
     out = console()
+    port = chosen.pop("tensorboard_port", None) or (_CURVES_PORT if sys.stdout.isatty() else None)
     with Watch(out, evaluations=not quiet) as watch:
         result = flow.train(
             model_name, data, resume=resume, resume_from=resume_from, on_event=watch,
-            on_plan=plan_shown(out), **chosen,
+            on_plan=plan_shown(out), curves_port=port, **chosen,
         )  # fmt: skip
-    train_summary(out, result.report, result.folder)
-    out.print(
-        f"try it   lorasmith chat {model_name or result.report.model_id} --adapter {result.folder}", soft_wrap=True
-    )
+    train_summary(out, result)

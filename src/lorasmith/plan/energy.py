@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from lorasmith.plan import hardware
 from lorasmith.plan.host import ROOT, text
 
 _ZONES = "sys/class/powercap"
@@ -15,16 +16,16 @@ _MICRO, _MILLI = 1e-6, 1e-3
 
 
 class EnergyMeter:
-    """Joules since it was made. Read it at least once in the minutes that a counter takes to wrap around: for a processor of 200 W
-    about twenty.
+    """Joules since it was made, of `devices`. Read it at least once in the time that a counter takes to wrap around: for a
+    processor of 200 W about twenty minutes.
 
-    For a training on the CPU: its packages and the memory that is counted beside them. On a GPU: that card, and the CPU where
-    it can be read. `root` is where `/sys` lies.
+    For work on the CPU: its packages and the memory that is counted beside them. On a GPU, the card of that `uuid`, and the CPU
+    where it can be read. `root` is where `/sys` lies.
     """
 
-    def __init__(self, device: str = "cpu", gpu_uuid: str = "", root: Path = ROOT):
+    def __init__(self, device: str = "cpu", uuid: str = "", root: Path = ROOT):
         self._zones = _zones(root)
-        self._card = _Card(gpu_uuid) if device == "cuda" else None
+        self._card = _Card(uuid) if device == "cuda" else None
         self._last = [_number(zone / "energy_uj") for zone in self._zones]
         self._micro = 0
         self._can_read = bool(self._zones) and None not in self._last
@@ -68,11 +69,11 @@ class _Card:
         self._nvml: Any = pynvml
         self._handle: Any = None
         self.can_read = False
+        if not uuid:
+            return
         try:
             self._nvml.nvmlInit()
-            self._handle = (
-                self._nvml.nvmlDeviceGetHandleByUUID(uuid) if uuid else self._nvml.nvmlDeviceGetHandleByIndex(0)
-            )
+            self._handle = self._nvml.nvmlDeviceGetHandleByUUID(uuid)
             self._start = self._now()
             self.can_read = True
         except self._nvml.NVMLError:  # no driver; cards before Volta and parts of a card (MIG) have no counter
@@ -89,6 +90,12 @@ class _Card:
         except self._nvml.NVMLError:
             self.can_read = False
             return None
+
+
+def energy_meter(device: str) -> EnergyMeter:
+    """A meter of the device that trains here: for a GPU the first, which torch takes."""
+    cards = (gpu.uuid for gpu in hardware.observe().gpus[:1] if gpu.kind == "cuda") if device == "cuda" else iter(())
+    return EnergyMeter(device, next(cards, ""))
 
 
 def added(before: float | None, now: float | None) -> float | None:

@@ -52,7 +52,7 @@ def marked(answer: str, wanted: str) -> str:
         part = text("".join(words[start:end]))
         if kind == "equal":
             out.append(f"<ins>{part}</ins>")
-        elif kind == "delete" or kind == "replace":
+        elif kind in {"delete", "replace"}:
             out.append(f"<mark>{part}</mark>")
         else:
             missing = text("".join(targets[first:last]))

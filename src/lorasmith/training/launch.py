@@ -83,15 +83,16 @@ class TrainResult:
 
 def train(
     model: str | TrainSpec, data: str | Path = "", *, resume: bool = False, resume_from: str | Path | None = None,
-    on_event: Listener = _nothing, on_plan: PlanListener = _nothing, **options: Any,
+    on_event: Listener = _nothing, on_plan: PlanListener = _nothing, curves_port: int | None = None, **options: Any,
 ) -> TrainResult:  # fmt: skip
     """Fine-tune `model` on the examples in `data` and return the adapter with its report. Blocks until it is done.
 
     `options` are the fields of `TrainSpec`. `resume` goes on with the latest unfinished run of the same model and
-    data, `resume_from` with the run or checkpoint in that folder. Raises LorasmithError with what to do.
+    data, `resume_from` with the run or checkpoint in that folder. `curves_port` shows the curves in TensorBoard as the option
+    `tensorboard_port` does, without becoming a part of the run. Raises LorasmithError with what to do.
     """
     if resume or resume_from:
-        return _resume(model, data, resume_from, on_event, on_plan, options)
+        return _resume(model, data, resume_from, on_event, on_plan, curves_port, options)
     spec = model if isinstance(model, TrainSpec) else make_spec(TrainSpec, model=model, data=str(data), **options)
     facts = know_model(spec.model)
     python_for(facts.local_folder)  # what is missing is told before the data is read
@@ -99,7 +100,7 @@ def train(
     existed = folder.exists()
     paths.make_folder(folder)
     try:
-        return _run_training(_planned(spec, facts, folder, on_event, on_plan), on_event)
+        return _run_training(_planned(spec, facts, folder, on_event, on_plan), on_event, curves_port)
     except LorasmithError as problem:
         if problem.kind in _REFUSALS:
             _leave_nothing(folder, existed)
@@ -242,13 +243,14 @@ def _leave_nothing(folder: Path, existed: bool) -> None:
         folder.rmdir()
 
 
-def _run_training(spec: WorkerSpec, on_event: Listener) -> TrainResult:
+def _run_training(spec: WorkerSpec, on_event: Listener, curves_port: int | None) -> TrainResult:
     folder = spec.run_folder
     (folder / "logs").mkdir(exist_ok=True)
     with paths.only_one(folder / LOCK_FILE):
         pass  # another worker's events would be mixed with ours; the worker takes the lock itself in a moment
     python = python_for(spec.model_folder)
-    with curves_shown(folder / "logs" / "training", spec.spec.tensorboard_port, python, on_event):
+    port = None if spec.spec.no_tensorboard else curves_port or spec.spec.tensorboard_port
+    with curves_shown(folder / "logs" / "training", port, python, on_event):
         report = _worked(spec, python, on_event)
     _remember(spec, report)
     return TrainResult(folder, report)
@@ -327,7 +329,7 @@ def _remember(spec: WorkerSpec, report: TrainReport) -> None:
 
 def _resume(
     model: str | TrainSpec, data: str | Path, resume_from: str | Path | None, on_event: Listener,
-    on_plan: PlanListener, options: dict[str, Any],
+    on_plan: PlanListener, curves_port: int | None, options: dict[str, Any],
 ) -> TrainResult:  # fmt: skip
     """Go on with a run exactly as it was begun: its own spec, its own plan, its own prepared data."""
     given = sorted(name for name, value in options.items() if value not in (None, "", False))
@@ -343,7 +345,7 @@ def _resume(
     chosen = Path(resume_from).absolute() if resume_from and Path(resume_from).name.startswith("checkpoint-") else None
     spec = spec.model_copy(update={"run_folder": folder, "resume_from": chosen or _last_checkpoint(folder)})
     on_plan(know_model(spec.spec.model), DataFacts(**spec.data_facts), spec.plan, folder)
-    return _run_training(spec, on_event)
+    return _run_training(spec, on_event, curves_port)
 
 
 def is_finished(folder: Path) -> bool:

@@ -21,7 +21,8 @@ p{margin:0 0 8px}.verdict{font-size:16px;max-width:68ch}.soft,.tag,.key{color:va
 .figures span{color:var(--soft);font-size:12px;display:block}
 table{border-collapse:collapse;width:100%}
 td,th{padding:7px 16px 7px 0;text-align:left;vertical-align:baseline;border-top:1px solid var(--line)}
-td:last-child,th:last-child{padding-right:0}tr:first-child>*{border-top:0}thead+tbody tr:first-child>*{border-top:1px solid var(--line)}
+td:last-child,th:last-child{padding-right:0}tr:first-child>*{border-top:0}
+thead+tbody tr:first-child>*{border-top:1px solid var(--line)}
 th{font-weight:500;color:var(--soft);white-space:nowrap}thead th{font-size:12px}
 td{overflow-wrap:anywhere}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}td.v{font-variant-numeric:tabular-nums}
 tr.best>*{background:color-mix(in oklab,var(--accent) 9%,transparent)}tr.turn>td{color:var(--warn)}

@@ -14,6 +14,7 @@ from transformers import TrainerCallback
 from lorasmith.core import paths
 from lorasmith.core.events import Checkpoint, Decision, Metric, Progress, Step, Writer
 from lorasmith.core.progress import amount, duration
+from lorasmith.plan import energy
 from lorasmith.trackers import TRACKERS
 from lorasmith.training import autolearn, report
 from lorasmith.training.spec import DecisionMade, WorkerSpec
@@ -50,7 +51,10 @@ class Course(TrainerCallback):
         self.tokens = self.supervised = 0
         self.seconds_before = self.train_seconds = 0.0
         self.rehearsed: Rehearsed | None = None
-        self.predicted_seconds = 0.0
+        self.predicted_seconds = self.course_seconds = 0.0
+        self.meter: energy.EnergyMeter | None = None
+        self.joules_before: float | None = 0.0
+        self.energy_joules: float | None = None
         self.asked_to_stop = False
         self.parent = os.getppid()
         self.started = self.step_started = self.last_told = time.monotonic()
@@ -76,6 +80,7 @@ class Course(TrainerCallback):
             "seconds": self.elapsed(),
             "train_seconds": self.train_seconds,
             "predicted_seconds": self.predicted_seconds,
+            "energy_joules": self.joules(),
             "is_evaluated": is_evaluated,
         }
 
@@ -88,10 +93,15 @@ class Course(TrainerCallback):
         self.turns = max(self.turns, state["turns"])
         self.tokens, self.supervised = state["tokens"], state["supervised"]
         self.seconds_before, self.train_seconds = state["seconds"], state["train_seconds"]
-        self.predicted_seconds = state["predicted_seconds"]
+        self.predicted_seconds, self.course_seconds = state["predicted_seconds"], state["seconds"]
+        self.joules_before = self.energy_joules = state["energy_joules"]
 
     def elapsed(self) -> float:
         return self.seconds_before + time.monotonic() - self.started
+
+    def joules(self) -> float | None:
+        """What the run has used so far; None where that cannot be read."""
+        return energy.added(self.joules_before, self.meter.joules()) if self.meter else self.joules_before
 
     def decide(self, step: int, name: str, reason: str, lines: list[str] | None = None) -> None:
         """Tell of something decided along the way and keep it for the report."""
@@ -114,6 +124,7 @@ class Course(TrainerCallback):
         self._rehearse(step)
         for tracker in self.trackers:
             tracker.start(self.spec.run_folder, step)
+        self.meter = energy.energy_meter(self.plan.device)
         self.started = self.step_started = time.monotonic()
         self._tell(step)
         if step and self._is_due(step) and not any(evaluation.step == step for evaluation in self.history):
@@ -173,6 +184,7 @@ class Course(TrainerCallback):
         self.step_started = time.monotonic()
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.course_seconds, self.energy_joules = self.elapsed(), self.joules()
         self.close()
 
     def close(self) -> None:
