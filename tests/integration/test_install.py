@@ -431,7 +431,9 @@ def stop_at_random_moments(home: Path, how: signal.Signals, rounds: int) -> None
     assert interrupted(models, 600, how, "--yes")[0] == 0
     whole_seconds = time.monotonic() - started
     reached = 0
-    for number in range(rounds):
+    for number in range(4 * rounds):
+        if number >= rounds and reached:
+            break  # a machine that is quicker now than when it was timed needs more tries
         if number % 2:
             shutil.rmtree(models / "acme_tiny", ignore_errors=True)
         replacing = (models / "acme_tiny").exists()

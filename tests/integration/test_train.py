@@ -57,6 +57,9 @@ def test_a_training_leaves_what_is_promised(trained):
     assert manifest["peak_memory_bytes"]["measured"] > 10**8
     assert {"torch", "transformers", "peft", "lorasmith"} <= set(manifest["versions"])
     assert str(run.folder) not in json.dumps(manifest)
+    assert report["curve"]["steps"] == list(range(1, report["steps"] + 1))
+    assert manifest["seconds"]["measured"] > manifest["seconds"]["steps_alone"] > 0
+    assert manifest["energy_joules"] is None or manifest["energy_joules"] > 0
 
 
 def test_a_run_tells_the_next_plan_what_it_took(tiny_llama, sums, home, tmp_path):
@@ -180,11 +183,11 @@ def unbroken(tiny_llama, tmp_path_factory):
 
 
 def test_killed_at_any_step_and_resumed_it_ends_with_the_same_weights(unbroken, tmp_path):
-    """TRN-6, REL-1: kill −9 at three random steps, then --resume; the adapter equals an unbroken run's bit for bit."""
+    """TRN-6, REL-1: kill −9 at two random steps, then --resume; the adapter equals an unbroken run's bit for bit."""
     whole, command = unbroken
     total = steps_done(whole)
     rng = random.Random(20261122)
-    for number, step in enumerate(rng.sample(range(2, total - 1), 3)):
+    for number, step in enumerate(rng.sample(range(2, total - 1), 2)):
         folder = tmp_path / f"killed-{number}"
         process = start([*command, "--output", str(folder)])
         wait_for_step(process, folder, step)
@@ -254,13 +257,15 @@ def test_a_half_written_checkpoint_is_never_taken(tiny_llama, sums, tmp_path):
     assert weights(again.folder) == before
 
 
-def test_texts_are_learnt_whole(tiny_llama, tmp_path):
+@pytest.mark.filterwarnings("ignore")
+def test_texts_are_learnt_whole(tiny_llama, tmp_path, one_thread):
     """TRN-1: --objective pretrain, found by the data."""
     text = tmp_path / "story.txt"
     text.write_text("\n\n".join(f"The fox number {i} jumps over dog number {i + 1}." for i in range(30)))
-    run = lorasmith.train(str(tiny_llama), text, output=str(tmp_path / "out"), max_steps=12)
-    assert json.loads((run.folder / "lora" / "manifest.json").read_text())["dataset"]["objective"] == "pretrain"
-    assert run.report.comparison["tuned"]["val_loss"] < run.report.comparison["base"]["val_loss"]
+    spec = planned(tiny_llama, text, tmp_path / "out", max_steps=12)
+    compared = train_here(spec)["comparison"]
+    assert spec.plan.objective == "pretrain"
+    assert compared["tuned"]["val_loss"] < compared["base"]["val_loss"]
     with pytest.raises(DataProblem, match="is text, from which nothing can be learnt with --objective sft"):
         lorasmith.train(str(tiny_llama), text, output=str(tmp_path / "no"), objective="sft")
 
@@ -304,17 +309,17 @@ def test_what_cannot_be_done_is_refused_and_nothing_stays(tiny_llama, sums, tmp_
     assert not (tmp_path / "out").exists()
 
 
-def test_answers_that_would_be_cut_off_stop_a_training_unless_allowed(tiny_llama, tmp_path):
+@pytest.mark.filterwarnings("ignore")
+def test_answers_that_would_be_cut_off_stop_a_training_unless_allowed(tiny_llama, tmp_path, one_thread):
     """DAT-2"""
     rows = write_rows(tmp_path / "d.jsonl", ({"prompt": f"{i}", "completion": "long " * 30} for i in range(6)))
     with pytest.raises(DataProblem, match="lose the end of their answer at 32 tokens"):
         lorasmith.train(str(tiny_llama), rows, output=str(tmp_path / "out"), max_length=32)
     assert not (tmp_path / "out").exists()
-    run = lorasmith.train(
-        str(tiny_llama), rows, output=str(tmp_path / "out"), max_length=32, allow_truncation=True, max_steps=2
-    )
+    spec = planned(tiny_llama, rows, tmp_path / "allowed", max_length=32, allow_truncation=True, max_steps=2)
+    train_here(spec)
     assert any(
-        event.type == "warning" and "lose the end of their answer" in event.message for event in told(run.folder)
+        event.type == "warning" and "lose the end of their answer" in event.message for event in told(spec.run_folder)
     )
 
 

@@ -11,17 +11,20 @@ from typing import NamedTuple
 Point = tuple[float, float]
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 14, 12, 26
 _NEAR_ZERO = 0.35  # of the highest: a lowest value beneath it is shown from zero on
-_OUTLIER = 4.0  # times the 95th percentile: higher points are cut at the edge, or nothing else could be seen
+_OUTLIER = 4.0  # times what is usual: higher points are cut at the edge, or nothing else could be seen
+_USUAL_SHARE = 0.9  # of the points; and where a line starts is usual, too
 _SMOOTHING_SHARE = 0.06  # of all points, within which a smoothed line follows
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a chart. `is_faint` is for what lies behind the line that matters."""
+    """One line of a chart. `is_faint` is for what lies behind the line that matters; `is_smoothed` draws the mean so far, within
+    the scale that the points themselves ask for."""
 
     points: Sequence[Point]
     colour: str
     is_faint: bool = False
+    is_smoothed: bool = False
     has_dots: bool = False
 
 
@@ -48,7 +51,8 @@ class Chart:
         points = [point for line in self.lines for point in line.points if math.isfinite(point[1])]
         if len({x for x, _ in points}) < 2:
             return ""
-        axes = _Axes(points, self.width, self.height)
+        start = max((line.points[0][1] for line in self.lines if line.points), default=0.0)
+        axes = _Axes(points, start, self.width, self.height)
         parts = [axes.grid(), *(_flag(flag, axes) for flag in self.flags), *(_line(line, axes) for line in self.lines)]
         if self.mark:
             parts.append(_mark(*self.mark, axes))
@@ -61,12 +65,12 @@ class Chart:
 class _Axes:
     """From values to places."""
 
-    def __init__(self, points: Sequence[Point], width: int, height: int):
+    def __init__(self, points: Sequence[Point], start: float, width: int, height: int):
         values = sorted(y for _, y in points)
         highest, lowest = values[-1], values[0]
-        usual = values[int(0.95 * (len(values) - 1))]
+        usual = max(start, values[int(_USUAL_SHARE * (len(values) - 1))])
         if lowest >= 0 and highest > _OUTLIER * usual > 0:
-            highest = _OUTLIER / 2 * usual
+            highest = usual * 1.5
         low = 0.0 if 0 <= lowest < _NEAR_ZERO * highest else lowest
         self.ticks = round_values(low, highest, 4)
         self.low, self.high = self.ticks[0], max(self.ticks[-1], highest)
@@ -129,7 +133,10 @@ def smoothed(points: Sequence[Point]) -> list[Point]:
 
 
 def _line(line: Line, axes: _Axes) -> str:
-    places = [(axes.x(x), axes.y(y), x, y) for x, y in line.points if math.isfinite(y)]
+    points = [(x, y) for x, y in line.points if math.isfinite(y)]
+    if line.is_smoothed:
+        points = smoothed([(x, min(y, axes.high)) for x, y in points])
+    places = [(axes.x(x), axes.y(y), x, y) for x, y in points]
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y, _, _ in places)
     kind = ' class="faint"' if line.is_faint else ""
     drawn = f'<polyline points="{path}" stroke="{line.colour}"{kind}/>'

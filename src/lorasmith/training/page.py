@@ -10,7 +10,7 @@ from lorasmith.core.progress import amount, duration
 from lorasmith.plan.hardware import HardwareFacts, hardware_lines
 from lorasmith.training.answers import answers_html, is_as_wanted, text
 from lorasmith.training.autolearn import Evaluation, best, gap
-from lorasmith.training.charts import Chart, Flag, Line, smoothed
+from lorasmith.training.charts import Chart, Flag, Line
 from lorasmith.training.page_style import STYLE
 from lorasmith.training.spec import WorkerSpec
 from lorasmith.training.verdict import (
@@ -18,6 +18,7 @@ from lorasmith.training.verdict import (
     command_again,
     command_to_use,
     off,
+    percent,
     preference_figures,
     right_answers,
     shown,
@@ -90,7 +91,9 @@ def _figures(report: TrainReport) -> str:
             figures += preference_figures(report)
         name = right_answers(report.objective)
         if name and "exact_match" in base:
-            figures.append((f"{base['exact_match']:.0%} → {tuned['exact_match']:.0%}", f"{name}, before → after"))
+            figures.append(
+                (f"{percent(base['exact_match'])} → {percent(tuned['exact_match'])}", f"{name}, before → after")
+            )
     else:
         figures.append((f"{report.final_metrics.train_loss:.3f}", "training loss at the end"))
     planned = f"of {report.planned_steps:,} planned" if report.planned_steps > report.steps else "as planned"
@@ -115,7 +118,7 @@ def _curves(report: TrainReport) -> str:
     held_out = [(one.step, one.val_loss) for one in history]
     leader = best(history) if history else None
     turns = [Flag(one.step, _TURNS[one.name]) for one in report.decisions if one.name in _TURNS]
-    lines = [Line(each, "var(--second)", is_faint=True), Line(smoothed(each), "var(--second)")]
+    lines = [Line(each, "var(--second)", is_faint=True), Line(each, "var(--second)", is_smoothed=True)]
     large = Chart(
         [*lines, Line(held_out, "var(--accent)", has_dots=True)],
         "Training and validation loss by step",
@@ -156,13 +159,13 @@ def _decisions(report: TrainReport) -> str:
 
 
 def _decision(made: DecisionMade, measured: Evaluation | None, leader: Evaluation | None, right: str) -> str:
-    columns = 4 if right else 3
+    columns = 5 if right else 4
     if made.name in _TURNS or measured is None:
-        said = f"<td>{'⚠ ' if made.name in _TURNS else ''}{text(made.reason)}</td>"
-        return f'<tr class="turn"><td class="n">{made.step:,}</td><td colspan="{columns}"></td>{said}</tr>'
+        said = f'<td colspan="{columns}">{"⚠ " if made.name in _TURNS else ""}{text(made.reason)}</td>'
+        return f'<tr class="turn"><td class="n">{made.step:,}</td>{said}</tr>'
     numbers = [
-        f"{made.step:,}", f"{measured.train_loss:.4f}", f"{measured.val_loss:.4f}", f"{gap(measured):+.0%}",
-        *([f"{measured.exact_match:.0%}"] if right else []),
+        f"{made.step:,}", f"{measured.train_loss:.4f}", f"{measured.val_loss:.4f}", f"{100 * gap(measured):+.0f} %",
+        *([f"{percent(measured.exact_match)}"] if right else []),
     ]  # fmt: skip
     said = "goes on" if made.reason == "continue" else made.reason
     is_best = leader is not None and measured.step == leader.step
@@ -191,7 +194,7 @@ def _data(spec: WorkerSpec, facts: DataFacts, report: TrainReport) -> str:
         "File": spec.spec.data,
         "Format": f"{facts.format}, objective {facts.objective}",
         "Rows": f"{facts.num_train:,} to learn from, {facts.num_validation:,} held out{bad}",
-        "Tokens": f"{facts.num_tokens:,}, of which {facts.num_supervised_tokens:,} are learnt ({share:.0%})",
+        "Tokens": f"{facts.num_tokens:,}, of which {facts.num_supervised_tokens:,} are learnt ({percent(share)})",
         "Length of a row": f"{facts.length_p50:,} tokens in the middle, {facts.length_p995:,} at 99.5 %, {facts.length_max:,} at most",
         "Truncated": f"{report.answers_cut:,} answers lost their end at {spec.plan.max_length:,} tokens"
         if report.answers_cut

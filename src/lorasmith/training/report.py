@@ -234,9 +234,12 @@ def _remember(path: Path, entry: dict[str, Any]) -> None:
     """Append to the history of all runs in this folder; runs may end at the same moment."""
     with path.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        entries: list[dict[str, Any]] = []
         try:
             entries = json.loads(path.read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
-            entries = []
+        except FileNotFoundError:
+            pass
+        except ValueError:  # somebody's hand; what it holds may still be worth something to them
+            path.replace(path.with_suffix(".damaged.json"))
         kept = [old for old in entries if old.get("run") != entry["run"]]
         paths.write_json(path, [*kept, {key: value for key, value in entry.items() if value is not None}])

@@ -34,9 +34,14 @@ def right_answers(objective: str) -> str:
 
 def verdict(report: TrainReport) -> str:
     """Whether it was worth it, by rows that it has not seen."""
+    if report.stop_reason != "diverged":
+        return _gain(report)
+    kept = "what is kept is its last good state" if report.evaluations else "nothing was learnt"
+    return f"The loss rose however often the learning rate was halved: {kept}. {_gain(report)}"
+
+
+def _gain(report: TrainReport) -> str:
     compared = report.comparison
-    if report.stop_reason == "diverged":
-        return "It did not learn: the loss rose however often the learning rate was halved. What is kept is its last good state."
     if not compared:
         return "No row was held out, so nothing says how it does on rows that it has not seen."
     base, tuned = compared["base"], compared["tuned"]
@@ -50,7 +55,7 @@ def verdict(report: TrainReport) -> str:
     said = f"On {rows} the loss fell from {before:.3f} to {after:.3f}"
     name = right_answers(report.objective)
     if name and "exact_match" in tuned and (base["exact_match"] or tuned["exact_match"]):
-        said += f", {name} went from {base['exact_match']:.0%} to {tuned['exact_match']:.0%}"
+        said += f", {name} went from {percent(base['exact_match'])} to {percent(tuned['exact_match'])}"
     return f"{said}."
 
 
@@ -62,12 +67,14 @@ def preference_figures(report: TrainReport) -> list[tuple[str, str]]:
     liked = "liked answers likelier than disliked ones" if report.objective == "kto" else "chosen answers likelier"
     figures: list[tuple[str, str]] = []
     if "preferred" in base and "preferred" in tuned:
-        figures.append((f"{base['preferred']:.0%} → {tuned['preferred']:.0%}", f"found {liked}, before → after"))
+        figures.append(
+            (f"{percent(base['preferred'])} → {percent(tuned['preferred'])}", f"found {liked}, before → after")
+        )
     if report.objective != "orpo":
         gained = (
             "liked ones gained, disliked ones lost" if report.objective == "kto" else "chosen gained on rejected ones"
         )
-        figures.append((f"{tuned['exact_match']:.0%}", f"{gained}, against the base"))
+        figures.append((f"{percent(tuned['exact_match'])}", f"{gained}, against the base"))
     return figures
 
 
@@ -81,9 +88,14 @@ def _preference_verdict(report: TrainReport, rows: str) -> str:
     return f"On {rows}: {said}."
 
 
+def percent(share: float) -> str:
+    """`46 %`, not to be parted."""
+    return f"{100 * share:.0f}\u00a0%"
+
+
 def off(predicted: float, measured: float) -> str:
     """How far a prediction was off: `+12 %` where more was measured than predicted."""
-    return f"{100 * (measured / predicted - 1):+.0f} %" if predicted > 0 and measured > 0 else ""
+    return f"{100 * (measured / predicted - 1):+.0f}\u00a0%" if predicted > 0 and measured > 0 else ""
 
 
 def command_again(spec: TrainSpec) -> str:

@@ -105,7 +105,10 @@ class Course(TrainerCallback):
 
     def decide(self, step: int, name: str, reason: str, lines: list[str] | None = None) -> None:
         """Tell of something decided along the way and keep it for the report."""
-        self.decisions.append(DecisionMade(step=step, name=name, reason=reason))
+        made = DecisionMade(step=step, name=name, reason=reason)
+        if any((one.name, one.reason) == (name, reason) for one in self.decisions if name == "unpacked"):
+            return  # a resumed run finds the same again
+        self.decisions.append(made)
         self.events.send(Decision(step=step, name=name, reason=reason, lines=lines or [reason]))
 
     # Trainer's hooks.
