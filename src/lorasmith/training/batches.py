@@ -6,6 +6,7 @@ Rows of like length come together, so that little is padded; every row comes onc
 from __future__ import annotations
 
 import random
+from array import array
 from collections.abc import Iterator, Sequence
 
 _WINDOW_STEPS = 32  # rows are sorted by length inside windows of so many steps, and stay shuffled across them
@@ -14,10 +15,10 @@ _WINDOW_STEPS = 32  # rows are sorted by length inside windows of so many steps,
 def step_batches(lengths: Sequence[int], effective_batch: int, steps: int, seed: int) -> Iterator[list[int]]:
     """Row numbers of each of `steps` optimizer steps, `effective_batch` rows each, over as many passes as it takes."""
     rng = random.Random(seed)
-    pending: list[int] = []
+    pending = array("q")  # a tenth of a list's memory, where rows are many
     made = 0
     while made < steps:
-        epoch = list(range(len(lengths)))
+        epoch = array("q", range(len(lengths)))
         rng.shuffle(epoch)
         pending += epoch
         whole = len(pending) // effective_batch * effective_batch

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -76,7 +76,7 @@ def row_losses(model: torch.nn.Module, rows: Rows, *, batch_tokens: int, pad: in
     return losses
 
 
-def by_length(lengths: list[int], batch_tokens: int) -> Iterator[list[int]]:
+def by_length(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
     """Row numbers in groups of like length, about `batch_tokens` tokens each."""
     group: list[int] = []
     for index in sorted(range(len(lengths)), key=lengths.__getitem__):

@@ -6,6 +6,7 @@ It leaves no trace: weights, optimizer and random generators are afterwards what
 from __future__ import annotations
 
 import contextlib
+import heapq
 import random
 import shutil
 import time
@@ -147,9 +148,8 @@ def packing_agrees(model: Any, rows: Rows, pad: int, device: str) -> bool:
 
 def _two_short_rows(rows: Rows) -> list[int]:
     """Two of the shortest rows that are long enough to show a difference."""
-    order = rows.longest(len(rows))[::-1]
-    fitting = [index for index in order if rows.lengths[index] >= _PROOF_TOKENS]
-    return (fitting or order)[:2]
+    fitting = [index for index, length in enumerate(rows.lengths) if length >= _PROOF_TOKENS]
+    return heapq.nsmallest(2, fitting or range(len(rows)), key=rows.lengths.__getitem__)
 
 
 def _mean_loss(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:

@@ -34,7 +34,7 @@ _PRINTERS = ("PrinterCallback", "ProgressCallback")
 class _Batches:
     """A batch sampler over the whole run: every micro-batch of every step, in the order that the seed fixes."""
 
-    def __init__(self, lengths: list[int], plan: TrainPlan, seed: int):
+    def __init__(self, lengths: Sequence[int], plan: TrainPlan, seed: int):
         self._arguments = (lengths, plan.micro_batch, plan.accumulation, plan.steps, seed)
         self._length = plan.accumulation * plan.steps
 
