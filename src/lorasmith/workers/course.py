@@ -124,7 +124,7 @@ class Course(TrainerCallback):
         if self.plan.packing and not self.learner.is_packing:
             self.trainer.plan = self.plan = self.plan.model_copy(update={"packing": False})
             self.decide(step, "unpacked", "rows are padded: this model does not keep joined rows apart")
-        # Before the rehearsal takes what memory there is: a thread that finds none never says that it has started, and Python waits.
+        # Before the rehearsal takes the memory: a thread that finds none never says that it has started, and Python waits.
         for tracker in self.trackers:
             tracker.start(self.spec.run_folder, step)
         self._rehearse(step)
