@@ -31,7 +31,6 @@ class TransformersEngine(Engine):
         self._numbers = itertools.count()
         self._waiting: dict[str, asyncio.Queue[Event | LorasmithError]] = {}
         self._end: asyncio.Future[LorasmithError] = asyncio.get_running_loop().create_future()
-        self._is_stopping = False
         self._reader = asyncio.create_task(self._read())
 
     # Requests.
@@ -120,7 +119,6 @@ class TransformersEngine(Engine):
         return await asyncio.shield(self._end)
 
     async def stop(self) -> None:
-        self._is_stopping = True
         self._channel.close()
         self._worker.process.terminate()
         try:

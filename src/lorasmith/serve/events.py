@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing
 from typing import Any, TypeVar
 
@@ -62,9 +62,9 @@ def sse(events: AsyncGenerator[dict[str, Any]]) -> StreamingResponse:
     return Streamed(Pump(events))
 
 
-async def unless_gone(request: Request, work: Awaitable[T] | Callable[[], Awaitable[T]]) -> T:
+async def unless_gone(request: Request, work: Awaitable[T]) -> T:
     """What `work` returns; where the client goes away meanwhile, the work is cancelled, and so is this."""
-    task = asyncio.ensure_future(work() if callable(work) else work)
+    task = asyncio.ensure_future(work)
     watch = asyncio.ensure_future(_gone(request))
     try:
         await asyncio.wait([task, watch], return_when=asyncio.FIRST_COMPLETED)

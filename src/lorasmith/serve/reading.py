@@ -31,16 +31,17 @@ def call_kind(served: Served) -> type[Call]:
 
 async def read_json(request: Request) -> dict[str, Any]:
     """Raises HttpProblem for what is no JSON object."""
+    return json_object(await request.body() or b"{}", "body", fix='A right one: {"prompt": "Hello"}')
+
+
+def json_object(text: str | bytes, what: str, *, fix: str = "") -> dict[str, Any]:
+    """The JSON object that `text` is; `what` names it for whoever sent it. Raises HttpProblem."""
     try:
-        value = orjson.loads(await request.body() or b"{}")
+        value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise HttpProblem(
-            400, f"The body is no JSON: {error}", code="invalid_json", fix='A right one: {"prompt": "Hello"}'
-        ) from None
+        raise HttpProblem(400, f"The {what} is no JSON: {error}", code="invalid_json", fix=fix) from None
     if not isinstance(value, dict):
-        raise HttpProblem(
-            400, "The body has to be a JSON object", code="invalid_json", fix='A right one: {"prompt": "Hello"}'
-        )
+        raise HttpProblem(400, f"The {what} has to be a JSON object", code="invalid_json", fix=fix)
     return cast(dict[str, Any], value)
 
 
@@ -67,7 +68,7 @@ async def _form(served: Served, request: Request) -> dict[str, Any]:
             if isinstance(value, UploadFile):
                 _put(fields, name, f"upload:{served.uploads.add(await value.read())}")
             elif name == "call":
-                fields |= _object(value)
+                fields |= json_object(value, "field 'call'")
             else:
                 _put(fields, name, value)
     return fields
@@ -78,13 +79,3 @@ def _put(fields: dict[str, Any], name: str, value: str) -> None:
         fields.setdefault(name, []).append(value)
     else:
         fields[name] = value
-
-
-def _object(text: str) -> dict[str, Any]:
-    try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise HttpProblem(400, f"The field 'call' is no JSON: {error}", code="invalid_json") from None
-    if not isinstance(value, dict):
-        raise HttpProblem(400, "The field 'call' has to be a JSON object", code="invalid_json")
-    return cast(dict[str, Any], value)

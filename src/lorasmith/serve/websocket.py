@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Any, cast
+from typing import Any
 
 import orjson
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
 from lorasmith.serve import events
 from lorasmith.serve.problems import HttpProblem, as_http
-from lorasmith.serve.reading import checked
+from lorasmith.serve.reading import checked, json_object
 from lorasmith.serve.state import Served
 
 router = APIRouter()
@@ -44,7 +44,7 @@ class _Talk:
     async def _hear(self, text: str | bytes) -> None:
         id_ = ""
         try:
-            wanted = _object(text)
+            wanted = json_object(text, "message")
             if wanted.get("ping"):
                 await self._send({"pong": True})
                 return
@@ -88,16 +88,6 @@ class _Talk:
     async def _send(self, event: dict[str, Any]) -> None:
         async with self._lock:
             await self._socket.send_text(orjson.dumps(event).decode())
-
-
-def _object(text: str | bytes) -> dict[str, Any]:
-    try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise HttpProblem(400, f"The message is no JSON: {error}", code="invalid_json") from None
-    if not isinstance(value, dict):
-        raise HttpProblem(400, "The message has to be a JSON object", code="invalid_json")
-    return cast(dict[str, Any], value)
 
 
 @router.websocket("/ws")
