@@ -20,6 +20,8 @@ import time
 from pathlib import Path
 from typing import Any, ClassVar
 
+from models import build
+
 from lorasmith.hub.recognise import know_model
 from lorasmith.runners.local import SELDOM_NEEDED
 from lorasmith.testing import shapes
@@ -34,7 +36,7 @@ def prepare(model: str, folder: Path, steps: int, batch: int) -> dict[str, Path]
     from lorasmith.training import launch
     from lorasmith.training.spec import TrainSpec
 
-    place = know_model("demo").local_folder if model == "demo" else build(model, folder / "model")
+    place = build(model, folder / "model")
     full = folder / "full.jsonl"
     long_text = " ".join(json.loads(line)["question"] for line in DATA.read_text().splitlines()[:12])
     full.write_text(
@@ -53,22 +55,6 @@ def prepare(model: str, folder: Path, steps: int, batch: int) -> dict[str, Path]
         specs[name] = folder / f"{name}.json"
         specs[name].write_text(spec.model_dump_json())
     return specs
-
-
-def build(name: str, folder: Path) -> Path:
-    """A model of a published shape with random weights and the demo model's tokenizer."""
-    code = (
-        "import sys, torch, transformers; from lorasmith.testing import shapes; torch.manual_seed(0);"
-        "config = dict(shapes.LLAMA_LIKE[sys.argv[1]]); kind = config.pop('model_type');"
-        "config = transformers.AutoConfig.for_model(kind, **config, bos_token_id=1, eos_token_id=2);"
-        "transformers.AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).save_pretrained(sys.argv[2])"
-    )
-    subprocess.run([sys.executable, "-c", code, name, str(folder)], check=True, capture_output=True)
-    demo = know_model("demo").local_folder
-    for file in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
-        if (demo / file).exists():
-            (folder / file).write_bytes((demo / file).read_bytes())
-    return folder
 
 
 def child(side: str, path: Path) -> dict[str, Any]:

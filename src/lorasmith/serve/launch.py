@@ -162,6 +162,8 @@ def _listen(host: str, port: int) -> socket.socket:
         raise UsageProblem(f"'{host}' is no address of this machine", fix="Try --host 127.0.0.1") from None
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # Connections inherit it. Without it the kernel keeps small answers back until the client has acknowledged the last: 40 ms.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     try:
         listening.bind(address)
     except OSError as error:

@@ -26,8 +26,11 @@ _GIVEN_BACK_FROM = 2**20
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "cannot allocate memory")
 
 
-def quiet_libraries() -> None:
-    """Before torch and its friends are imported: no progress bars, no advice, no telemetry, no network."""
+def quiet_libraries(*, may_spin: bool = False) -> None:
+    """Before torch and its friends are imported: no progress bars, no advice, no telemetry, no network.
+
+    `may_spin`: whoever calls sees to it that threads which wait do not starve other processes.
+    """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     os.environ["TRANSFORMERS_VERBOSITY"] = "error"
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
@@ -36,7 +39,7 @@ def quiet_libraries() -> None:
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     # Idle threads that spin are a third quicker on small models, and starve other processes where there are any: two
     # trainings at once would take eight times as long (docs/lab-log.md).
-    if is_busy():
+    if not may_spin and is_busy():
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     warnings.filterwarnings("ignore")
 

@@ -285,10 +285,12 @@ def told_as(error: Exception, spec: EngineSpec) -> LorasmithError:
 
 
 def main() -> None:
-    quiet_libraries()
+    spec = EngineSpec.model_validate_json(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    quiet_libraries(
+        may_spin=spec.model.family == "language"
+    )  # whose passes choose their threads (answering/threads.py)
     end_with_parent()
     channel = Channel(socket.socket(fileno=int(os.environ["LORASMITH_CHANNEL"])))
-    spec = EngineSpec.model_validate_json(Path(sys.argv[1]).read_text(encoding="utf-8"))
     answering = Answering(spec, channel)
     try:
         facts = answering.load()

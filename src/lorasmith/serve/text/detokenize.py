@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Protocol
 
 import tokenizers
@@ -63,6 +64,12 @@ class Vocabulary:
         if found := _BYTE.fullmatch(piece):
             return bytes([int(found[1], 16)])
         return piece.replace("▁", " ").encode()
+
+
+@lru_cache(maxsize=64)
+def vocabulary_of(encoder: tokenizers.Tokenizer) -> Vocabulary:
+    """The one for this tokenizer: to make it takes milliseconds for each thousand of added tokens."""
+    return Vocabulary(encoder)
 
 
 class _Bytes:

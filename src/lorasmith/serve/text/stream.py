@@ -11,7 +11,7 @@ from lorasmith.data.tokenizer import Tokenizer
 from lorasmith.families._calls import TextCall
 from lorasmith.serve.text import toolcalls
 from lorasmith.serve.text.channels import Bit, Channels, MarkedChannels, PlainChannel, Words
-from lorasmith.serve.text.detokenize import Vocabulary
+from lorasmith.serve.text.detokenize import vocabulary_of
 from lorasmith.serve.text.harmony import HarmonyChannels
 from lorasmith.serve.text.prompt import Prompt
 from lorasmith.serve.text.stops import Stops
@@ -54,7 +54,7 @@ class TextStream:
     def __init__(self, tokenizer: Tokenizer, call: TextCall, thinking: Thinking | None, prompt: Prompt):
         # A raw text is continued as it is: marks in it are the caller's own matter.
         self._call, self._thinking, self._prompt = call, None if call.raw else thinking, prompt
-        self._vocabulary = Vocabulary(tokenizer.encoder)
+        self._vocabulary = vocabulary_of(tokenizer.encoder)
         self._tools = ToolScanner(call.tools) if call.tools and call.tool_choice != "none" else None
         self._channels = self._channels_of(is_plain=call.raw or not tokenizer.template)
         self._stops = Stops(call.stop)

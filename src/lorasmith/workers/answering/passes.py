@@ -9,6 +9,7 @@ import torch
 
 from lorasmith.workers.answering.adapters import AdapterBank
 from lorasmith.workers.answering.cache import SharedCache
+from lorasmith.workers.answering.threads import Threads
 
 
 class Passes:
@@ -16,6 +17,7 @@ class Passes:
 
     def __init__(self, model: Any, bank: AdapterBank):
         self.model, self.bank = model, bank
+        self._threads = Threads(None if model.device.type == "cpu" else 1)
 
     def read(self, cache: SharedCache, prompts: Sequence[Sequence[int]], adapters: Sequence[str]) -> torch.Tensor:
         """Read whole prompts into empty rows of `cache`; the shorter ones are padded on the left."""
@@ -44,9 +46,10 @@ class Passes:
         self.bank.use(adapters)
         cache.make_room(ids.shape[1])
         mask = cache.mask(added)
-        out = self.model(
-            input_ids=ids.to(device), position_ids=positions.to(device), past_key_values=cache, use_cache=True,
-            attention_mask=None if mask is None else mask.to(device), logits_to_keep=1,
-        )  # fmt: skip
+        with self._threads.chosen(ids.numel()):
+            out = self.model(
+                input_ids=ids.to(device), position_ids=positions.to(device), past_key_values=cache, use_cache=True,
+                attention_mask=None if mask is None else mask.to(device), logits_to_keep=1,
+            )  # fmt: skip
         cache.advance(added)
         return out.logits[:, -1].float().cpu()
