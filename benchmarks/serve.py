@@ -35,6 +35,7 @@ from lorasmith.engines._child_process import free_port
 
 PROMPT = "Copy this text: bread and milk from the shop at the corner, two of each, please."
 CLIENTS, ADAPTERS = 16, 8
+_REST_SECONDS = 0.2  # the threads of `generate` spin for a while after it
 END_TOKEN = "2"  # noqa: S105  of the demo model's tokenizer: never written here
 BARE = """
 import sys, time, torch, lorasmith.workers; from pathlib import Path
@@ -169,6 +170,7 @@ async def one_client(bare: Bare, url: str, tokens: int, rounds: int, model: str 
     found: list[dict[str, float]] = []
     for _ in range(rounds):
         first, whole = bare.seconds(1), bare.seconds(tokens)
+        await asyncio.sleep(_REST_SECONDS)
         answer = await ask(url, tokens, model)
         pace = answer.tokens / answer.whole
         found.append(

@@ -22,7 +22,7 @@ def make_adapter(base: Any, folder: Path, *, seed: int, size: float = 0.3, **con
     torch.manual_seed(seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PEFT's own, of what transformers 5 has renamed
-        wrapped = peft.get_peft_model(base, peft.LoraConfig(task_type="CAUSAL_LM", **config))
+        wrapped = peft.get_peft_model(base, peft.LoraConfig(**{"task_type": "CAUSAL_LM", **config}))
     with torch.no_grad():
         for name, weight in wrapped.named_parameters():
             if "lora_B" in name:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,10 @@ from lorasmith.data.tokenizer import load_tokenizer
 from lorasmith.demo import MODEL_FOLDER
 from lorasmith.engines import GenerateRequest
 from lorasmith.families import FAMILIES
+from lorasmith.families._calls import untold
+from lorasmith.families._probes import picture
 from lorasmith.testing import tiny
+from lorasmith.workers import lora
 from lorasmith.workers.answering import selfcheck
 from lorasmith.workers.answering.adapters import AdapterBank
 from lorasmith.workers.answering.batching import Batch
@@ -166,6 +170,60 @@ def test_adapters_that_are_more_than_matrices_answer_too(adapters: dict[str, Pat
     folders = {"a1": adapters["a1"], "dora": dora}
     for index, name in enumerate(("a1", "dora", "", "dora")):
         assert desk.tokens[str(index)] == alone(given[index], folders.get(name)), name
+
+
+@pytest.mark.parametrize(
+    ("family", "name"), [("embedding", "sentence_transformers"), ("classifier", "bert_sequence"), ("vision", "vit")]
+)
+def test_other_families_wear_adapters_too(family: str, name: str, tmp_path: Path) -> None:
+    """SRV-8: what a model with an adapter answers is what it answers when PEFT has put the adapter on, and the base stays the base."""
+    kind = FAMILIES.get(family)
+    place = tiny.build(name, tmp_path / "model")
+
+    def loaded() -> Any:
+        return kind.load(place, dtype="float32", device="cpu")
+
+    model, fresh = loaded(), loaded()
+    processor = kind.processor(place, model)
+    file = _png()
+    call = kind.call(images=["x"]) if family == "vision" else kind.call(texts=["a red fox", "two?"])
+
+    def answer(of: Any) -> Any:
+        return kind.answer(of, processor, call, [file] * bool(call.media()), untold).value
+
+    before = answer(model)
+    folder = make_adapter(
+        kind.wearer(fresh),
+        tmp_path / "a",
+        seed=1,
+        size=3,
+        task_type=None,
+        r=4,
+        target_modules=["query", "value", "q_proj", "v_proj"],
+    )
+    lora.load_adapters(kind.wearer(fresh), {"a": folder})  # puts its layers into the model itself
+    wanted = answer(fresh)
+    bank = AdapterBank(kind.wearer(model))
+    bank.load("a", folder)
+    bank.use(["a"])
+    assert _numbers(answer(model)) == pytest.approx(_numbers(wanted), abs=1e-5)
+    assert _numbers(wanted) != pytest.approx(_numbers(before), abs=1e-3)
+    bank.use([""])
+    assert answer(model) == before
+
+
+def _png() -> bytes:
+    file = io.BytesIO()
+    picture().save(file, "PNG")
+    return file.getvalue()
+
+
+def _numbers(value: Any) -> list[float]:
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return [number for inner in value for number in _numbers(inner)]
+    return [value] if isinstance(value, float) else []
 
 
 def test_an_adapter_can_be_unloaded_and_loaded_again(adapters: dict[str, Path]) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import time
@@ -17,6 +18,8 @@ from typing import Any
 import pytest
 from tests.adapters import demo_adapters
 from tests.servers import Server, serving
+
+from lorasmith.serve import launch
 
 ANYWHERE = "0.0.0.0"  # noqa: S104  that it asks for a key there is what is tested
 PROMPT = "Copy this text: bread and milk"
@@ -87,6 +90,24 @@ def test_health_info_and_metrics(server: Server) -> None:
         assert name in text
     memory = next(line for line in text.splitlines() if line.startswith("lorasmith_engine_memory_bytes "))
     assert float(memory.split()[1]) > 10**8
+
+
+def test_memory_is_told_beside_the_plan(server: Server) -> None:
+    """SRV-11: in /info and in the log, and the plan is near it."""
+    info = server.get("/info").body
+    assert info["memory_bytes"] == pytest.approx(info["planned_memory_bytes"], rel=0.15)
+    assert info["load_seconds"] > 0
+    log = (server.home / "logs" / "server.log").read_text()
+    assert re.search(r"Ready after \d+\.\d s: \d+ MB of memory, \d+ MB planned\.", log)
+
+
+def test_small_answers_are_not_held_back() -> None:
+    """SRV-13: the connections that are accepted send what they are given at once."""
+    listening = launch._listen("127.0.0.1", 0)
+    with listening, socket.create_connection(listening.getsockname()):
+        accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_adapters_by_name_under_traffic(server: Server, adapters: dict[str, Path]) -> None:

@@ -33,7 +33,7 @@ def command(model: str, **options: Any) -> None:
             timer.daemon = True
             timer.start()
 
-    flow.serve(model, on_start=started, **chosen)
+    flow.serve(model, on_start=started, on_ready=out.print, **chosen)
 
 
 def _tell(out: Console, address: Any, facts: ModelFacts) -> None:

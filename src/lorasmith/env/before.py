@@ -12,10 +12,10 @@ from lorasmith.core.settings import Settings
 from lorasmith.env import folder as layout
 from lorasmith.env.spec import InstallSpec
 from lorasmith.families._native import is_native
+from lorasmith.plan.memory import QUANTIZED_DTYPES
 from lorasmith.plan.report import CheckReport, Verdict
 
 _BESIDE_OTHERS = 100 * 10**6  # an environment whose packages another one has (INS-6)
-_VERDICT_DTYPES = {"8bit": "int8", "4bit": "nf4"}
 
 
 def refuse_unfit(spec: InstallSpec, report: CheckReport) -> None:
@@ -37,13 +37,13 @@ def refuse_unfit(spec: InstallSpec, report: CheckReport) -> None:
             fix="Read that code; if you trust it, add --trust-remote-code.",
         )  # fmt: skip
     verdicts = [one for one in report.verdicts if one.kind == "inference"]
-    wanted = _VERDICT_DTYPES.get(spec.quantization)
+    wanted = QUANTIZED_DTYPES.get(spec.quantization)
     fitting = [one for one in verdicts if one.can_run and (wanted is None or one.dtype == wanted)]
     if verdicts and not fitting:
         raise DoesNotFitProblem(
             f"'{spec.model}' does not fit this machine", why=report.next_step, fix=f"See:  lorasmith check {spec.model}"
         )
-    if wanted is None and all(one.dtype in _VERDICT_DTYPES.values() for one in fitting):
+    if wanted is None and all(one.dtype in QUANTIZED_DTYPES.values() for one in fitting):
         raise DoesNotFitProblem(
             f"'{spec.model}' fits this machine only with quantized weights", why=_sizes(fitting),
             fix=f"Add --quantization {'8bit' if any(one.dtype == 'int8' for one in fitting) else '4bit'}.",

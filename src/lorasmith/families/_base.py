@@ -89,6 +89,10 @@ class Family(ABC):
         """Whether a loaded model answers token by token, by `generate`; else it answers by `answer`."""
         return False
 
+    def wearer(self, model: Any) -> Any:
+        """The module of a loaded model that adapters are put on; None where it takes none."""
+        return model if hasattr(model, "named_modules") else None
+
     def answer(self, model: Any, processor: Any, call: Call, media: list[bytes], tell: Tell) -> Answer:
         """Answer one call of the family's own kind; `media` are the files that `call.media()` names, as bytes.
 

@@ -67,6 +67,9 @@ class Embedding(TransformersFamily):
         kind = "AutoProcessor" if "pixel_values" in takes(model) else "AutoTokenizer"
         return read_processor(kind, folder, model, trust_remote_code=trust_remote_code)
 
+    def wearer(self, model: Any) -> Any:
+        return super().wearer(getattr(model, "model", model))
+
     def probe(self, model: Any, processor: Any) -> str:
         from lorasmith.families._probes import TEXT, checked, for_model, output_of, picture, tokens
 

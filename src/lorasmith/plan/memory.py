@@ -13,6 +13,8 @@ from lorasmith.plan import activations
 Dtype = Literal["float32", "float16", "bfloat16", "int8", "nf4"]
 Method = Literal["lora", "qlora", "full"]
 BYTES: dict[str, float] = {"float32": 4, "bfloat16": 2, "float16": 2, "int8": 1, "nf4": 0.5}
+QUANTIZED_DTYPES = {"8bit": "int8", "4bit": "nf4"}
+"""By the names that options have for them."""
 # int8 of bitsandbytes keeps one fp32 scale a row; nf4 with double quantization one byte a block of 64 and one fp32 a
 # block of 256 of
 # those: Dettmers et al. 2023, https://arxiv.org/abs/2305.14314, section 3.
@@ -70,6 +72,11 @@ class InferenceNeed(NamedTuple):
     def required(self) -> int:
         """What must be free: all but what the system can take back."""
         return self.total - self.loading
+
+    @property
+    def loaded(self) -> int:
+        """What the weights and their libraries hold before anything is asked."""
+        return self.weights + self.runtime + min(0, self.loading)
 
 
 class TrainingNeed(NamedTuple):

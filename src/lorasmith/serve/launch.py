@@ -42,8 +42,12 @@ class Address(NamedTuple):
 OnStart = Callable[[Address, ModelFacts], None]
 
 
-def serve(model: str | ServeSpec, *, on_start: OnStart = lambda _, __: None, **options: Any) -> None:
-    """Serve a model until it is ended by SIGINT or SIGTERM. `options` are ServeSpec's fields.
+def serve(
+    model: str | ServeSpec, *, on_start: OnStart = lambda _, __: None, on_ready: Callable[[str], None] = lambda _: None,
+    **options: Any,
+) -> None:  # fmt: skip
+    """Serve a model until it is ended by SIGINT or SIGTERM. `options` are ServeSpec's fields; `on_ready` is told whenever the
+    model has been loaded: after how long, and how much memory it takes.
 
     Raises UsageProblem, NotFoundProblem, EnvironmentProblem (the port is taken, libraries are missing).
     """
@@ -52,6 +56,7 @@ def serve(model: str | ServeSpec, *, on_start: OnStart = lambda _, __: None, **o
     listening = _listen(spec.host, spec.port)
     try:
         served = prepared(spec)
+        served.on_ready = on_ready
         log_to(served.engine_spec.log_path.parent)
         url = f"http://{_shown(spec.host)}:{listening.getsockname()[1]}"
         on_start(Address(url, key, is_new), served.model)

@@ -54,6 +54,7 @@ async def info(request: Request) -> dict[str, Any]:
         "default_adapter": "" if served.default == BASE else served.default,
         "limits": {name: getattr(spec, name) for name in ("max_body_mb", "max_queue", "max_parallel", "request_seconds")},
         "notes": facts.notes, "load_seconds": round(facts.load_seconds, 2), "memory_bytes": facts.memory_bytes,
+        "planned_memory_bytes": served.planned_bytes,
         "status": served.status["status"], "version": VERSION,
     }  # fmt: skip
 

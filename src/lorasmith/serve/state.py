@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,12 @@ import psutil
 
 from lorasmith.core.errors import LorasmithError, NotFoundProblem, UsageProblem
 from lorasmith.core.facts import ModelFacts
+from lorasmith.core.progress import amount
 from lorasmith.data.tokenizer import Tokenizer, load_tokenizer
 from lorasmith.engines import Engine, EngineFacts, EngineKind, EngineSpec
 from lorasmith.families import FAMILIES
 from lorasmith.hub.locate import locate_adapter, template_of
+from lorasmith.plan.memory import QUANTIZED_DTYPES, inference_bytes
 from lorasmith.serve.metrics import Metrics
 from lorasmith.serve.problems import HttpProblem
 from lorasmith.serve.spec import ServeSpec
@@ -63,6 +65,8 @@ class Served:
         self.running = 0
         self.is_ending = False
         self.kind = kind
+        self.planned_bytes = _planned(model, engine_spec)
+        self.on_ready: Callable[[str], None] = lambda _: None
         self._idle = asyncio.Event()
         self._idle.set()
         tokenizer = self._tokenizer(spec.template)
@@ -88,6 +92,11 @@ class Served:
         tokenizer = self._tokenizer(template_of(folder, self.spec.template))
         return Voice(name, folder, tokenizer, thinking_of(tokenizer) if tokenizer else None, facts or {})
 
+    @property
+    def memory(self) -> str:
+        """What the loaded model takes, beside what was planned (SRV-11)."""
+        return f"{amount(self.engine_facts.memory_bytes)} of memory, {amount(self.planned_bytes)} planned"
+
     def _memory_bytes(self) -> float:
         pid = self.engine.pid if self.engine else 0
         with contextlib.suppress(psutil.Error):
@@ -109,7 +118,9 @@ class Served:
             self.engine_facts = self.engine.facts
             self._learn_adapters()
             self.status = {"status": "ready"}
-            log.info("ready after %.1f s", time.monotonic() - begun)
+            told = f"Ready after {time.monotonic() - begun:.1f} s: {self.memory}."
+            log.info("%s", told)
+            self.on_ready(told)
             for note in self.engine_facts.notes:
                 log.info("%s", note)
             problem = await self.engine.died()
@@ -261,3 +272,9 @@ def require_name(name: str) -> None:
             f"'{name[:100]}' cannot be an adapter's name",
             fix="Use letters, digits, '-', '_' and '.'; 'base' is the model itself.",
         )
+
+
+def _planned(model: ModelFacts, spec: EngineSpec) -> int:
+    """Bytes of the engine's process with the model loaded and nothing asked yet."""
+    dtype = QUANTIZED_DTYPES.get(spec.quantization, spec.precision)
+    return inference_bytes(model, dtype, context=1, on_gpu=spec.device != "cpu").loaded

@@ -13,7 +13,7 @@ import threading
 import time
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
@@ -25,6 +25,9 @@ from lorasmith.families import FAMILIES
 from lorasmith.families._calls import Cancelled
 from lorasmith.plan import hardware
 from lorasmith.workers.runtime import as_problem, end_with_parent, is_out_of_memory, quiet_libraries
+
+if TYPE_CHECKING:
+    from lorasmith.workers.answering.adapters import AdapterBank
 
 _TELL_SECONDS = 0.25
 _ROOM_SHARE = 0.6
@@ -86,19 +89,26 @@ class Answering:
             self.processor = self.family.processor(folder, self.model, trust_remote_code=spec.trust_remote_code)
         facts = EngineFacts(answers="text" if self.writes else "call")
         self.batch = None
-        if hasattr(self.model, "named_modules"):
-            self.bank = AdapterBank(self.model)
+        wearer = self.family.wearer(self.model)
+        self._bank = None if wearer is None else AdapterBank(wearer)
         if self.writes:
             self._prepare_writing(facts, Passes(self.model, self.bank))
         for name, path in spec.adapters.items():
             facts.details.setdefault("adapters", {})[name] = self.bank.load(name, path)
         facts.load_seconds = time.perf_counter() - started
-        facts.memory_bytes = psutil.Process().memory_info().rss
+        facts.memory_bytes = psutil.Process().memory_info().rss - hardware.library_bytes()
         if made_up := getattr(self.model, "made_up_weights", []):
             facts.notes.append(
                 f"{len(made_up)} weights are not in the model's files and were drawn at random: {made_up[0]} …"
             )
         return facts
+
+    @property
+    def bank(self) -> AdapterBank:
+        """Raises UsageProblem where the model takes no adapters."""
+        if self._bank is None:
+            raise UsageProblem(f"Models of this kind take no adapters here yet: {self.spec.model.family}")
+        return self._bank
 
     def _prepare_writing(self, facts: EngineFacts, passes: Any) -> None:
         from lorasmith.workers.answering import selfcheck
@@ -244,7 +254,7 @@ class Answering:
             self.channel.send({"event": "progress", "id": id_, "done": done, "total": total}, *([blob] if blob else []))
 
         tell(done=0, total=0)
-        if call.adapter:
+        if call.adapter or self._bank is not None:
             self.bank.use([call.adapter])
         answer = self.family.answer(self.model, self.processor, call, frame.blobs, tell)
         self._done(id_, *answer.blobs, value=answer.value)
