@@ -41,6 +41,7 @@ def ask(server: Server, **call: Any) -> Any:
 
 def embeds(server: Server) -> None:
     """SRV-4: vectors, their likeness, a plane."""
+    assert server.get("/info").body["capabilities"]["images"] is False
     vectors = ask(server, texts=["a red fox", "two?", "a red fox"])["embeddings"]
     assert vectors[0] == pytest.approx(vectors[2], abs=1e-5)
     assert sum(x * x for x in vectors[0]) == pytest.approx(1, abs=1e-5)

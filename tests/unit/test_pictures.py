@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from lorasmith.core.errors import DataProblem
-from lorasmith.families._pictures import picture_of, pictures_of, png
+from lorasmith.families._pictures import mask_of, picture_of, pictures_of, png
 
 _RED, _BLUE = (250, 10, 10), (10, 10, 250)
 
@@ -38,6 +38,18 @@ def test_every_usual_format_is_read_in_its_colours(kind):
     assert (read.mode, read.size) == ("RGB", (40, 20))
     assert np.abs(np.array(read.getpixel((5, 10))) - _RED).max() < 12
     assert np.abs(np.array(read.getpixel((35, 10))) - _BLUE).max() < 12
+
+
+def test_a_mask_is_white_where_it_is_white_or_transparent():
+    """SRV-3, SRV-7: black and white as diffusers wants it, or holes as OpenAI's clients send them."""
+    plain = Image.new("L", (40, 20), 0)
+    plain.paste(255, (20, 0, 40, 20))
+    holed = _halves().convert("RGBA")
+    holed.putalpha(Image.eval(plain, lambda value: 255 - value))
+    opaque = plain.convert("RGBA")
+    for given in (plain, holed, opaque):
+        mask = mask_of(_file(given), what="The mask")
+        assert (mask.mode, mask.getpixel((5, 10)), mask.getpixel((35, 10))) == ("L", 0, 255)
 
 
 def test_of_a_moving_picture_the_first_frame_is_read():

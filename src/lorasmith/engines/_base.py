@@ -71,8 +71,8 @@ class EngineFacts(BaseModel):
     memory_bytes: int = 0
     batches: bool = False
     """Whether requests share the model step by step."""
-    answers: str = "text"
-    """text: tokens one by one; call: whole answers of a family's call."""
+    can: dict[str, bool] = {}
+    """Of what this family's calls may ask: what only the loaded model tells."""
     notes: list[str] = []
     generation: dict[str, Any] = {}
     """The model's own sampling parameters."""

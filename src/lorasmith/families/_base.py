@@ -89,6 +89,10 @@ class Family(ABC):
         """Whether a loaded model answers token by token, by `generate`; else it answers by `answer`."""
         return False
 
+    def can(self, model: Any) -> dict[str, bool]:  # noqa: ARG002
+        """Of what the family's calls may ask, by its name in /info: what not every model of it can."""
+        return {}
+
     def wearer(self, model: Any) -> Any:
         """The module of a loaded model that adapters are put on; None where it takes none."""
         return model if hasattr(model, "named_modules") else None

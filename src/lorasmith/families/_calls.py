@@ -258,7 +258,7 @@ class DiffusionCall(Call):
     scheduler: str = Field(default="", max_length=64, description="How noise is taken away [the model's own]")
     n: int = Field(default=1, ge=1, le=16, description="Number of pictures")
     image: Medium = Field(default="", description="A picture to start from")
-    mask_image: Medium = Field(default="", description="White where it is to be drawn anew")
+    mask_image: Medium = Field(default="", description="White, or transparent, where it is to be drawn anew")
     strength: float = Field(default=0.8, gt=0, le=1, description="How far it may go from the picture it starts from")
     preview_every: int = Field(
         default=0, ge=0, le=1000, description="A small picture after every so many steps; 0: none"

@@ -82,11 +82,10 @@ def _inputs(pipeline: Any) -> Mapping[str, inspect.Parameter]:
 
 
 def _pictures(media: list[bytes]) -> dict[str, Image.Image]:
-    from lorasmith.families._pictures import picture_of
+    from lorasmith.families._pictures import mask_of, picture_of
 
-    names = {"image": "The picture to start from", "mask_image": "The mask"}
-    found = {name: picture_of(data, what=what) for (name, what), data in zip(names.items(), media, strict=False)}
-    return found | ({"mask_image": found["mask_image"].convert("L")} if "mask_image" in found else {})
+    ways = {"image": (picture_of, "The picture to start from"), "mask_image": (mask_of, "The mask")}
+    return {name: read(data, what=what) for (name, (read, what)), data in zip(ways.items(), media, strict=False)}
 
 
 def _pipeline_for(pipeline: Any, given: Mapping[str, Any]) -> Any:

@@ -18,6 +18,7 @@ from lorasmith.core.errors import DataProblem
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP")
 MOST_PIXELS = 50_000_000
 MOST_PIXELS_TOGETHER = 400_000_000
+_OPAQUE = 255
 _DEEP = ("I", "F")  # first letters of the modes with more than eight bits
 
 
@@ -27,6 +28,22 @@ def picture_of(data: bytes, *, what: str) -> Image.Image:
     Raises DataProblem for what is no picture, is damaged, or has more than 50 megapixels; the last is known from the header,
     before anything is decoded.
     """
+    return _plain(_decoded(data, what))
+
+
+def mask_of(data: bytes, *, what: str) -> Image.Image:
+    """A mask in grey, white where it is to be drawn anew: that is where the file is white, or, as OpenAI's clients send it, where
+    it is transparent. Raises DataProblem as `picture_of`."""
+    opened = _decoded(data, what)
+    if opened.has_transparency_data:
+        opacity = opened.convert("RGBA").getchannel("A")
+        if np.asarray(opacity).min() < _OPAQUE:
+            return ImageOps.invert(opacity)
+    return _plain(opened).convert("L")
+
+
+def _decoded(data: bytes, what: str) -> Image.Image:
+    """The first frame, upright, in its own colours."""
     with warnings.catch_warnings():
         warnings.simplefilter(
             "ignore"
@@ -43,7 +60,7 @@ def picture_of(data: bytes, *, what: str) -> Image.Image:
             raise DataProblem(
                 f"{what} cannot be read", why=f"The file is damaged or cut off: {error}", fix="Save the picture again."
             ) from error
-        return _plain(_upright(opened))
+        return _upright(opened)
 
 
 def pictures_of(files: Sequence[bytes]) -> list[Image.Image]:

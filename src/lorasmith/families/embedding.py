@@ -67,6 +67,9 @@ class Embedding(TransformersFamily):
         kind = "AutoProcessor" if "pixel_values" in takes(model) else "AutoTokenizer"
         return read_processor(kind, folder, model, trust_remote_code=trust_remote_code)
 
+    def can(self, model: Any) -> dict[str, bool]:
+        return {"images": "pixel_values" in takes(getattr(model, "model", model))}
+
     def wearer(self, model: Any) -> Any:
         return super().wearer(getattr(model, "model", model))
 

@@ -51,8 +51,7 @@ async def text_events(
             fix="Save it with transformers: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)",
         )
     require_short(served, call)
-    is_pair = served.model.architecture_type == "encoder-decoder"
-    prompt = await asyncio.to_thread(prompt_of, call, voice.tokenizer, voice.thinking, keeps_end=is_pair)
+    prompt = await asyncio.to_thread(prompt_of, call, voice.tokenizer, voice.thinking, keeps_end=_is_pair(served))
     if served.spec.log_prompts:
         log.info("prompt: %r", call.prompt or call.messages)
     stream = TextStream(voice.tokenizer, call, voice.thinking, prompt)
@@ -85,6 +84,11 @@ async def text_events(
     yield final
 
 
+def _is_pair(served: Served) -> bool:
+    """Whether prompt and answer have a context each."""
+    return served.model.architecture_type == "encoder-decoder"
+
+
 def require_short(served: Served, call: TextCall) -> None:
     """Raises UsageProblem for a prompt that cannot fit, before it is rendered and cut into tokens."""
     context = served.engine_facts.context_tokens or _UNKNOWN_CONTEXT
@@ -100,8 +104,7 @@ def require_short(served: Served, call: TextCall) -> None:
 def engine_request(served: Served, call: TextCall, voice: Voice, prompt: Prompt, stream: TextStream) -> GenerateRequest:
     """What the engine is asked. Raises UsageProblem where prompt and answer do not fit into the context."""
     context, count = served.engine_facts.context_tokens or _UNKNOWN_CONTEXT, len(prompt.ids)
-    is_pair = served.model.architecture_type == "encoder-decoder"
-    room = context if is_pair else context - count
+    room = context if _is_pair(served) else context - count
     if room < 1 or count > context:
         raise UsageProblem(f"The prompt has {count:,} tokens and the model reads {context:,}", fix="Shorten it.")
     wanted = call.max_tokens or room

@@ -71,7 +71,7 @@ def capabilities(served: Served) -> dict[str, Any]:
         "structured": is_text, "images": bool(fields & {"images", "image"}),
         "audio_in": "audio" in fields and served.model.task not in _SPEAKING,
         "audio_out": "voice" in fields and served.model.task in _SPEAKING, "adapters": family != "diffusion",
-        "batches": served.engine_facts.batches,
+        "batches": served.engine_facts.batches, **served.engine_facts.can,
     }  # fmt: skip
 
 

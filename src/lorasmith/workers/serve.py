@@ -87,7 +87,7 @@ class Answering:
         self.processor = None
         if not self.writes or self.family.name == "multimodal":
             self.processor = self.family.processor(folder, self.model, trust_remote_code=spec.trust_remote_code)
-        facts = EngineFacts(answers="text" if self.writes else "call")
+        facts = EngineFacts(can=self.family.can(self.model))
         self.batch = None
         wearer = self.family.wearer(self.model)
         self._bank = None if wearer is None else AdapterBank(wearer)

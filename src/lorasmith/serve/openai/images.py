@@ -76,7 +76,7 @@ async def generate(request: Request) -> Any:
     return await _answer(request, served, given, image_call(served, given), "image_generation")
 
 
-@router.post("/images/edits", summary="Draw from a picture; where a mask is white it is drawn anew")
+@router.post("/images/edits", summary="Draw from a picture; where a mask is transparent or white it is drawn anew")
 async def edit(request: Request) -> Any:
     served, fields = await read_form(request)
     images = [value for name in ("image", "image[]") for value in fields.pop(name, []) if isinstance(value, UploadFile)]
