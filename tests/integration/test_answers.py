@@ -41,7 +41,7 @@ def test_the_base_column_is_answered_with_the_adapter_off(tuned, tiny_llama, tmp
 
 
 def test_an_evaluation_says_which_rows_got_worse(tuned, tiny_llama, tmp_path):
-    """EVA-5"""
+    """EVA-5: of rows that are equal by the main figure, those whose wanted answer became less likely."""
     run, _ = tuned
     words = ["dog dog dog", "ÿÿÿÿ", "Zebra!", "=====", "quick fox", "Ω", "{}{}{}", "??"]
     other = write_rows(tmp_path / "other.jsonl", ({"question": word, "answer": word} for word in words))
@@ -124,31 +124,41 @@ def test_perplexity_is_the_exponential_of_the_mean_loss(tuned, tiny_llama, tmp_p
     assert all(row["answer"] == "" for row in answers)  # nothing is generated for it
 
 
-def rows_with(hits: list[bool]) -> list[Answered]:
-    return [Answered(prompt="", wanted="x", answer="x" if hit else "y", nll=1.0, tokens=2) for hit in hits]
+def hits_and_misses(hits: list[bool]) -> list[tuple[float, ...] | None]:
+    return [(float(hit),) for hit in hits]
 
 
 def test_intervals_cover_what_they_should_and_differences_are_paired():
     """EVA-5"""
     exact = METRICS.get("exact_match")
-    half = score(exact, rows_with([True, False] * 50), seed=0)
+    half = score(exact, hits_and_misses([True, False] * 50), seed=0)["exact_match"]
     assert half.value == 0.5
     assert half.low == pytest.approx(0.4, abs=0.03)
     assert half.high == pytest.approx(0.6, abs=0.03)
-    assert score(exact, rows_with([True] * 20), seed=0) == (1.0, 1.0, 1.0)
+    assert score(exact, hits_and_misses([True] * 20), seed=0)["exact_match"] == (1.0, 1.0, 1.0)
     base = [True, False] * 50
     better = [True, True] * 25 + base[50:]
-    gain = difference(exact, rows_with(base), rows_with(better), seed=0)
+    gain = difference(exact, hits_and_misses(base), hits_and_misses(better), seed=0)["exact_match"]
     assert gain.value == pytest.approx(0.25)
     assert gain.low > 0.15
-    assert difference(exact, rows_with(base), rows_with(base), seed=0) == (0, 0, 0)
+    assert difference(exact, hits_and_misses(base), hits_and_misses(base), seed=0)["exact_match"] == (0, 0, 0)
+
+
+def test_rows_without_a_figure_are_left_out_and_never_count_as_zero():
+    """EVA-3, EVA-5: a judgement that failed is no score, and a difference is told of the rows that both have."""
+    exact = METRICS.get("exact_match")
+    full, holed = [(1.0,), (0.0,), (1.0,), (1.0,)], [(1.0,), None, None, (1.0,)]
+    assert score(exact, holed, seed=0)["exact_match"].value == 1.0
+    assert difference(exact, full, holed, seed=0)["exact_match"] == (0, 0, 0)
+    assert score(exact, [None, None], seed=0) == {}
+    assert difference(exact, [None, (1.0,)], [(1.0,), None], seed=0) == {}
 
 
 def test_exact_match_forgives_blanks_at_the_ends_only():
     exact = METRICS.get("exact_match")
     row = Answered(prompt="", wanted="a b", answer=" a b\n", nll=0, tokens=1)
-    assert exact.parts(row) == (1.0, 1.0)
-    assert exact.parts(Answered(prompt="", wanted="a b", answer="a  b", nll=0, tokens=1)) == (0.0, 1.0)
+    assert exact.parts(row) == (1.0,)
+    assert exact.parts(Answered(prompt="", wanted="a b", answer="a  b", nll=0, tokens=1)) == (0.0,)
 
 
 def test_unknown_metrics_and_adapters_are_refused_with_what_is_known(tiny_llama, sums):

@@ -26,4 +26,4 @@ def command(model: str, as_json: bool, **options: Any) -> None:
     with Watch(out) as watch:
         report = flow.evaluate(model, on_event=watch, **given(options))
     evaluation_table(out, report)
-    out.print(f"details  {report.folder}/evaluation.json", soft_wrap=True)
+    out.print(f"details  {report.folder}/report.html", soft_wrap=True)

@@ -14,10 +14,9 @@ from lorasmith.core.progress import Display, amount
 from lorasmith.training.verdict import STOP_SENTENCES
 
 if TYPE_CHECKING:  # what reads data is slow to import, and not every verb reads some
-    from lorasmith.evaluation.report import EvaluationReport, Figure
+    from lorasmith.evaluation.report import EvaluationReport, Figure, FigureKind
     from lorasmith.flow import InstalledModel, InstallResult
 
-_SHARES = {"exact_match"}
 _AT_EVALUATIONS = {"continue", *STOP_SENTENCES}  # what they decide; every other decision changes the run
 
 
@@ -92,27 +91,35 @@ def models_table(out: Console, models: list[InstalledModel]) -> None:
 
 
 def evaluation_table(out: Console, report: EvaluationReport) -> None:
-    """Every model's figures with their intervals, and how adapters differ from the base."""
+    """Every model's figures with their intervals, how adapters differ from the base, and whether they have forgotten."""
+    from lorasmith.evaluation.page import has_forgotten, verdict
+
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for column in (f"{report.rows} rows", "metric", "value", "interval", "vs base", "interval"):
+    for column in (f"{report.rows} rows", "figure", "value", "interval", "vs base", "interval"):
         table.add_column(
-            column, justify="left" if column in (f"{report.rows} rows", "metric") else "right", no_wrap=True
+            column, justify="left" if column in (f"{report.rows} rows", "figure") else "right", no_wrap=True
         )
     for name, figures in report.scores.items():
-        for number, (metric, figure) in enumerate(figures.items()):
-            table.add_row(Text("" if number else name, style="bold"), metric.replace("_", " "), *_cells(metric, figure))
+        mains = [(report.kinds[figure], one) for figure, one in figures.items() if report.kinds[figure].is_main]
+        for number, (kind, one) in enumerate(mains):
+            table.add_row(Text("" if number else name, style="bold"), kind.title, *_cells(kind, one))
     out.print(table)
     out.print("[dim]intervals: 95 %, by bootstrap over the rows[/]")
+    for name in list(report.scores)[1:]:
+        out.print(verdict(report, name), soft_wrap=True, markup=False)
+    for name, one in report.forgetting.items():
+        if has_forgotten(one):
+            before = report.forgetting["base"].value
+            said = f"{name} may have forgotten: perplexity of general answers {before:.3g} → {one.value:.3g}."
+            out.print(said, style="yellow", markup=False)
 
 
-def _cells(metric: str, figure: Figure) -> tuple[str, str, str, str]:
-    def shown(value: float) -> str:
-        if metric in _SHARES:
-            return f"{100 * value:.0f} %"
-        return f"{value:.3g}" if abs(value) < 1e5 else f"{value:.1e}"
+def _cells(kind: FigureKind, one: Figure) -> tuple[str, str, str, str]:
+    from lorasmith.evaluation.page import interval, shown
 
-    own = shown(figure.value), f"{shown(figure.low)} … {shown(figure.high)}"
-    if figure.difference is None or figure.difference_low is None or figure.difference_high is None:
+    own = shown(one.value, kind), interval(one.low, one.high, kind)
+    if one.difference is None or one.difference_low is None or one.difference_high is None:
         return *own, "", ""
-    sign = "+" if figure.difference > 0 else ""
-    return *own, sign + shown(figure.difference), f"{shown(figure.difference_low)} … {shown(figure.difference_high)}"
+    sign = "+" if one.difference > 0 else ""
+    apart = interval(one.difference_low, one.difference_high, kind)
+    return *own, sign + shown(one.difference, kind), apart

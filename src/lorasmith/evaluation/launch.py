@@ -14,6 +14,7 @@ from lorasmith.data.load import open_source
 from lorasmith.data.prepare import prepare
 from lorasmith.data.tokenizer import load_tokenizer
 from lorasmith.env.folder import python_for
+from lorasmith.evaluation.metrics import AUTO, metrics_of
 from lorasmith.evaluation.report import EvaluationReport, write_report
 from lorasmith.evaluation.spec import EvaluateJob, EvaluateSpec
 from lorasmith.hub.locate import locate_adapter, template_of
@@ -21,7 +22,9 @@ from lorasmith.hub.recognise import know_model
 from lorasmith.plan.hardware import where_to_run
 from lorasmith.runners.local import Worker, run
 
-_SPEC_FILE, _DATA_FILE, _EVENTS_FILE = "spec.json", "data.arrow", "events.jsonl"
+_SPEC_FILE, _DATA_FILE, _PROBE_FILE, _EVENTS_FILE = "spec.json", "data.arrow", "probe.arrow", "events.jsonl"
+PROBE = Path(__file__).parent / "probe.jsonl"
+"""General questions with short answers, of our own."""
 
 
 def evaluate(
@@ -29,6 +32,8 @@ def evaluate(
 ) -> EvaluationReport:
     """Measure the base and any adapters on the same rows and the same prompts. `options` are EvaluateSpec's fields."""
     spec = model if isinstance(model, EvaluateSpec) else make_spec(EvaluateSpec, model=model, data=str(data), **options)
+    if spec.metrics != AUTO:
+        metrics_of(spec.metrics)  # an unknown one is told before the model is loaded
     facts = know_model(spec.model)
     python = python_for(facts.local_folder)
     adapters = {_adapter_name(name): locate_adapter(name) for name in spec.adapter}
@@ -40,12 +45,14 @@ def evaluate(
         raise DataProblem(f"'{spec.data}' holds texts without answers", fix="Give questions with their right answers.")
     folder = _evaluation_folder(spec, facts, last)
     paths.make_folder(folder)
-    data_path = folder / _DATA_FILE
+    data_path, probe_path = folder / _DATA_FILE, folder / _PROBE_FILE
     try:
         data_facts = prepare(source, tokenizer, data_path, objective="sft", eval_fraction=0, seed=spec.seed)
+        if spec.probe:
+            prepare(open_source(PROBE), tokenizer, probe_path, objective="sft", eval_fraction=0, seed=spec.seed)
         job = EvaluateJob(
             spec=spec, model_folder=facts.local_folder, model_id=facts.id, family=facts.family, adapters=adapters,
-            template=template, data_path=data_path, max_length=facts.max_positions,
+            template=template, data_path=data_path, probe_path=probe_path if spec.probe else None, max_length=facts.max_positions,
             max_new_tokens=spec.max_new_tokens or data_facts.max_answer_tokens + 32,
             events=folder / _EVENTS_FILE, answers_path=folder / "answers.json", **where_to_run(spec.device),
         )  # fmt: skip
@@ -57,7 +64,8 @@ def evaluate(
         run(worker, on_event)
     finally:
         data_path.unlink(missing_ok=True)
-    return write_report(job, folder)
+        probe_path.unlink(missing_ok=True)
+    return write_report(job, folder, on_event)
 
 
 def _adapter_name(name: str) -> str:

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from lorasmith.core import paths
-from lorasmith.evaluation._base import Answered
-from lorasmith.evaluation.metrics import METRICS
+from lorasmith.core.events import Listener
+from lorasmith.evaluation._base import Answered, How, Metric, Parts
+from lorasmith.evaluation.choose import suitable
+from lorasmith.evaluation.combine import Combined
+from lorasmith.evaluation.metrics import AUTO, METRICS, metrics_of
 from lorasmith.evaluation.score import Score, difference, score
-from lorasmith.evaluation.spec import EvaluateJob
+from lorasmith.evaluation.spec import EvaluateJob, EvaluateSpec
 
 BASE = "base"
+_MOST_WORSE = 50
+_Measured = dict[str, list[Parts | None]]
 
 
 class Figure(BaseModel):
-    """One metric of one model: value and 95 % interval, and how it differs from the base on the same rows."""
+    """One figure of one model: value and 95 % interval, and how it differs from the base on the same rows."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -30,17 +36,126 @@ class Figure(BaseModel):
     difference_high: float | None = None
 
 
+class FigureKind(BaseModel):
+    """What a figure is: how it is shown, and which way is better."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    title: str
+    higher_is_better: bool
+    is_share: bool
+    is_main: bool = True
+    """Whether it is its metric's main figure."""
+
+
 class EvaluationReport(BaseModel):
     """`evaluation.json`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model_id: str
+    data: str
     rows: int
+    main: str
+    """The figure that rows are compared by."""
+    kinds: dict[str, FigureKind]
+    """Of each figure, in the order in which they are told."""
     scores: dict[str, dict[str, Figure]]
-    """By model ("base" or an adapter's name), then by metric."""
+    """By model ("base" or an adapter's name), then by figure."""
+    forgetting: dict[str, Figure]
+    """Perplexity of general questions' answers, by model: an adapter for which it is higher has forgotten something."""
     rows_that_got_worse: dict[str, list[dict[str, Any]]]
+    """By adapter, the worst first: prompt, wanted, both answers, both values of the main figure, nats a token more."""
     folder: str
+
+
+def write_report(job: EvaluateJob, folder: Path, on_event: Listener = lambda _: None) -> EvaluationReport:
+    """Scores of the answers that the worker left in `job.answers_path`, written to `folder` as evaluation.json and report.html.
+
+    Raises NotFoundProblem for an unknown metric, EnvironmentProblem where a metric lacks what it needs.
+    """
+    from lorasmith.evaluation.page import page
+
+    content = json.loads(job.answers_path.read_text(encoding="utf-8"))
+    columns = {
+        name: [
+            Answered(prompt=prompt, wanted=wanted, **row)
+            for prompt, wanted, row in zip(content["prompts"], content["wanted"], rows, strict=True)
+        ]
+        for name, rows in content["columns"].items()
+    }
+    spec = job.spec
+    how = How(
+        folder=folder,
+        seed=spec.seed,
+        encoder=spec.bertscore_model,
+        encoder_layers=spec.bertscore_layers,
+        on_event=on_event,
+    )
+    measured = [(metric, metric.measured(columns, how)) for metric in _chosen(spec, content["wanted"])]
+    measured = [*_combined(spec, measured), *measured]
+    kinds, scores = _figures(measured, seed=spec.seed)
+    main, parts = next((pair for pair in measured if pair[0].needs_answers), measured[0])
+    report = EvaluationReport(
+        model_id=job.model_id, data=spec.data, rows=len(content["wanted"]), main=_main_figure(main, parts[BASE]),
+        kinds=kinds, scores=scores,
+        forgetting=_forgetting(content["probe"], seed=spec.seed),
+        rows_that_got_worse={
+            name: _worse(main, [*zip(columns[BASE], parts[BASE], strict=True)], [*zip(rows, parts[name], strict=True)])
+            for name, rows in columns.items()
+            if name != BASE
+        },
+        folder=str(folder),
+    )  # fmt: skip
+    paths.write_json(folder / "evaluation.json", report.model_dump(mode="json", exclude={"folder"}))
+    paths.write_text(folder / "report.html", page(report))
+    return report
+
+
+def _chosen(spec: EvaluateSpec, wanted: Sequence[str]) -> list[Metric]:
+    if spec.metrics != AUTO:
+        return metrics_of(spec.metrics)
+    named = [METRICS.get(name) for name in suitable(wanted)]
+    return [*([METRICS.get("bertscore")] if spec.bertscore_model else []), *named]
+
+
+def _combined(spec: EvaluateSpec, measured: Sequence[tuple[Metric, _Measured]]) -> list[tuple[Metric, _Measured]]:
+    """The combined score, where BERTScore was measured (EVA-4)."""
+    by_name = {metric.name: parts for metric, parts in measured}
+    if "bertscore" not in by_name or "judge" not in by_name:
+        return []
+    combined = Combined(spec.bertscore_weight, spec.judge_weight)
+    judged = by_name["judge"]
+    return [(combined, {name: combined.joined(parts, judged[name]) for name, parts in by_name["bertscore"].items()})]
+
+
+def _figures(
+    measured: Sequence[tuple[Metric, _Measured]], *, seed: int
+) -> tuple[dict[str, FigureKind], dict[str, dict[str, Figure]]]:
+    kinds: dict[str, FigureKind] = {}
+    scores: dict[str, dict[str, Figure]] = {}
+    for metric, columns in measured:
+        for name, parts in columns.items():
+            own = score(metric, parts, seed=seed)
+            apart = {} if name == BASE else difference(metric, columns[BASE], parts, seed=seed)
+            for number, (figure, value) in enumerate(own.items()):
+                kinds[figure] = FigureKind(
+                    title=_title(figure) if number else metric.title, higher_is_better=metric.higher_is_better,
+                    is_share=metric.is_share, is_main=not number,
+                )  # fmt: skip
+                scores.setdefault(name, {})[figure] = _figure(value, apart.get(figure))
+    return kinds, scores
+
+
+def _main_figure(metric: Metric, parts: Sequence[Parts | None]) -> str:
+    return next(iter(metric.total([one for one in parts if one is not None])))
+
+
+def _title(figure: str) -> str:
+    words = (
+        figure.replace("_", " ").replace("bertscore", "BERTScore").replace("json", "JSON").replace("rouge ", "ROUGE-")
+    )
+    return words[:1].upper() + words[1:]
 
 
 def _figure(own: Score, against: Score | None) -> Figure:
@@ -52,48 +167,28 @@ def _figure(own: Score, against: Score | None) -> Figure:
     )  # fmt: skip
 
 
-def write_report(job: EvaluateJob, folder: Path) -> EvaluationReport:
-    """Scores of the answers that the worker left in `job.answers_path`, written to `folder/evaluation.json`."""
-    content = json.loads(job.answers_path.read_text(encoding="utf-8"))
-    columns = {
-        name: [
-            Answered(prompt=prompt, wanted=wanted, **row)
-            for prompt, wanted, row in zip(content["prompts"], content["wanted"], rows, strict=True)
-        ]
-        for name, rows in content["columns"].items()
-    }
-    metrics = [METRICS.get(name.strip()) for name in job.spec.metrics.split(",")]
-    seed = job.spec.seed
-    scores = {
-        name: {
-            metric.name: _figure(
-                score(metric, rows, seed=seed),
-                None if name == BASE else difference(metric, columns[BASE], rows, seed=seed),
-            )
-            for metric in metrics
-        }
-        for name, rows in columns.items()
-    }
-    report = EvaluationReport(
-        model_id=job.model_id,
-        rows=len(content["wanted"]),
-        scores=scores,
-        rows_that_got_worse={name: _worse(columns[BASE], rows) for name, rows in columns.items() if name != BASE},
-        folder=str(folder),
-    )
-    paths.write_json(folder / "evaluation.json", report.model_dump(mode="json", exclude={"folder"}))
-    return report
+def _forgetting(probed: Mapping[str, Sequence[Mapping[str, float]]], *, seed: int) -> dict[str, Figure]:
+    perplexity = METRICS.get("perplexity")
+    parts: _Measured = {name: [(row["nll"], row["tokens"]) for row in rows] for name, rows in probed.items()}
+    _, scores = _figures([(perplexity, parts)], seed=seed)
+    return {name: figures[perplexity.name] for name, figures in scores.items()}
 
 
-def _worse(base: list[Answered], tuned: list[Answered]) -> list[dict[str, Any]]:
-    """Rows whose wanted answer became less likely, the worst first."""
-    losses = [
-        (after.nll / after.tokens - before.nll / before.tokens, before, after)
-        for before, after in zip(base, tuned, strict=True)
-    ]
-    worst = sorted((row for row in losses if row[0] > 0), key=lambda row: -row[0])[:20]
-    return [
-        {"prompt": after.prompt, "wanted": after.wanted, "base": before.answer, "tuned": after.answer,
-         "nats_per_token": round(change, 4)}
-        for change, before, after in worst
-    ]  # fmt: skip
+_Rows = Sequence[tuple[Answered, Parts | None]]
+
+
+def _worse(metric: Metric, base: _Rows, tuned: _Rows) -> list[dict[str, Any]]:
+    """Rows of which the main figure, or else the wanted answer's likelihood, got worse: the worst first, fifty at most."""
+    sign = 1 if metric.higher_is_better else -1
+    found: list[tuple[float, float, dict[str, Any]]] = []
+    for (before, was), (after, now) in zip(base, tuned, strict=True):
+        first, second = (next(iter(metric.total([parts]).values())) if parts else None for parts in (was, now))
+        lost = sign * (first - second) if first is not None and second is not None else 0.0
+        nats = after.nll / after.tokens - before.nll / before.tokens
+        if lost > 0 or (lost == 0 and nats > 0):
+            row = {
+                "prompt": after.prompt, "wanted": after.wanted, "base": before.answer, "tuned": after.answer,
+                "base_value": first, "tuned_value": second, "nats_per_token": round(nats, 4),
+            }  # fmt: skip
+            found.append((lost, nats, row))
+    return [row for _, _, row in sorted(found, key=lambda one: one[:2], reverse=True)[:_MOST_WORSE]]

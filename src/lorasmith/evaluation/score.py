@@ -1,4 +1,4 @@
-"""Means with their intervals: what a figure is worth is part of the figure (EVA-5)."""
+"""Figures with their intervals: what a figure is worth is part of the figure (EVA-5)."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import random
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from lorasmith.evaluation._base import Answered, Metric
+from lorasmith.evaluation._base import Metric, Parts
 
 RESAMPLES = 1000
 _COVERED = 0.95
 
 
 class Score(NamedTuple):
-    """A metric over all rows with its 95 % bootstrap interval."""
+    """A figure over all rows with its 95 % bootstrap interval."""
 
     value: float
     low: float
@@ -31,18 +31,27 @@ def _resamples(count: int, seed: int) -> list[list[int]]:
     return [rng.choices(range(count), k=count) for _ in range(RESAMPLES)]
 
 
-def score(metric: Metric, rows: Sequence[Answered], *, seed: int) -> Score:
-    """The metric over `rows` with its percentile bootstrap interval (Efron & Tibshirani 1993, ch. 13)."""
-    parts = [metric.parts(row) for row in rows]
-    totals = [metric.total([parts[index] for index in draw]) for draw in _resamples(len(parts), seed)]
-    return Score(metric.total(parts), *_interval(totals))
+def score(metric: Metric, parts: Sequence[Parts | None], *, seed: int) -> dict[str, Score]:
+    """The metric's figures over the rows that have parts, each with its percentile bootstrap interval (Efron & Tibshirani 1993,
+    ch. 13). Empty where no row has any."""
+    told = [one for one in parts if one is not None]
+    if not told:
+        return {}
+    totals = [metric.total([told[index] for index in draw]) for draw in _resamples(len(told), seed)]
+    return {name: Score(value, *_interval([one[name] for one in totals])) for name, value in metric.total(told).items()}
 
 
-def difference(metric: Metric, base: Sequence[Answered], other: Sequence[Answered], *, seed: int) -> Score:
-    """How much `other` differs from `base` on the same rows, paired: both are resampled together."""
-    first, second = [metric.parts(row) for row in base], [metric.parts(row) for row in other]
-    totals = [
-        metric.total([second[index] for index in draw]) - metric.total([first[index] for index in draw])
-        for draw in _resamples(len(first), seed)
-    ]
-    return Score(metric.total(second) - metric.total(first), *_interval(totals))
+def difference(
+    metric: Metric, base: Sequence[Parts | None], other: Sequence[Parts | None], *, seed: int
+) -> dict[str, Score]:
+    """How much `other` differs from `base` over the rows where both have parts, paired: both are resampled together."""
+    pairs = [(one, two) for one, two in zip(base, other, strict=True) if one is not None and two is not None]
+    if not pairs:
+        return {}
+
+    def apart(drawn: Sequence[tuple[Parts, Parts]]) -> dict[str, float]:
+        before, after = (metric.total(side) for side in zip(*drawn, strict=True))
+        return {name: after[name] - before[name] for name in after}
+
+    totals = [apart([pairs[index] for index in draw]) for draw in _resamples(len(pairs), seed)]
+    return {name: Score(value, *_interval([one[name] for one in totals])) for name, value in apart(pairs).items()}

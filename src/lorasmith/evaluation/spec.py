@@ -16,7 +16,14 @@ class EvaluateSpec(BaseModel):
     model: str = Field(description="'demo', a folder, an installed model, or owner/name on the Hub")
     data: str = Field(description="File of examples with the right answers")
     adapter: tuple[str, ...] = Field(default=(), description="Adapter to compare with the base; may be repeated")
-    metrics: str = Field(default="exact_match,perplexity", description="What is measured, with commas")
+    metrics: str = Field(default="auto", description="What is measured, with commas [what suits the right answers]")
+    bertscore_model: str = Field(default="", description="Encoder of BERTScore: a folder, or owner/name [by language]")
+    bertscore_layers: int | None = Field(
+        default=None, ge=1, description="Its layers that are used [known or 0.72 of all]"
+    )
+    bertscore_weight: float = Field(default=0.4, ge=0, le=1, description="Of BERTScore in the combined score")
+    judge_weight: float = Field(default=0.6, gt=0, le=1, description="Of the judge in the combined score")
+    probe: bool = Field(default=True, description="Also ask general questions, to see what was forgotten")
     sample: int | None = Field(default=None, ge=1, description="Only so many rows, drawn by the seed [all]")
     max_new_tokens: int | None = Field(
         default=None, ge=1, description="Tokens an answer, at most [longest right answer + 32]"
@@ -43,6 +50,8 @@ class EvaluateJob(BaseModel):
     adapters: dict[str, Path]
     template: str
     data_path: Path
+    probe_path: Path | None = None
+    """General questions, prepared like the data."""
     max_length: int
     max_new_tokens: int
     events: Path

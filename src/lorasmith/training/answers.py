@@ -22,16 +22,16 @@ def is_as_wanted(sample: dict[str, str], side: str) -> bool:
     return sample[side].strip() == sample["wanted"].strip()
 
 
-def answers_html(samples: Sequence[dict[str, str]]) -> str:
-    """Every sample's prompt, and beneath it the wanted answer and the model's, before and after."""
-    return "".join(_sample(sample) for sample in samples)
+def answers_html(samples: Sequence[dict[str, str]], sides: Sequence[str] = ("before", "after")) -> str:
+    """Every sample's prompt, and beneath it the wanted answer and the model's, one of each of `sides`."""
+    return "".join(_sample(sample, sides) for sample in samples)
 
 
-def _sample(sample: dict[str, str]) -> str:
+def _sample(sample: dict[str, str], sides: Sequence[str]) -> str:
     wanted = f'<div class="side"><span class="tag">wanted</span><pre>{text(sample["wanted"])}</pre></div>'
     return (
         f'<article><pre class="prompt">{text(_middle_left_out(sample["prompt"]))}</pre>'
-        f'<div class="sides">{wanted}{_side(sample, "before")}{_side(sample, "after")}</div></article>'
+        f'<div class="sides">{wanted}{"".join(_side(sample, side) for side in sides)}</div></article>'
     )
 
 
@@ -41,7 +41,7 @@ def _side(sample: dict[str, str], side: str) -> str:
     if is_as_wanted(sample, side):
         verdict = '<b class="good">✓ as wanted</b>'
     shown = marked(answer, sample["wanted"]) if answer.strip() else '<span class="tag">(nothing)</span>'
-    return f'<div class="side"><span class="tag">{side} · {verdict}</span><pre>{shown}</pre></div>'
+    return f'<div class="side"><span class="tag">{text(side)} · {verdict}</span><pre>{shown}</pre></div>'
 
 
 def marked(answer: str, wanted: str) -> str:

@@ -11,7 +11,7 @@ from lorasmith.plan.hardware import HardwareFacts, hardware_lines
 from lorasmith.training.answers import answers_html, is_as_wanted, text
 from lorasmith.training.autolearn import Evaluation, best, gap
 from lorasmith.training.charts import Chart, Flag, Line
-from lorasmith.training.page_style import STYLE
+from lorasmith.training.page_style import document
 from lorasmith.training.spec import WorkerSpec
 from lorasmith.training.verdict import (
     STOP_SENTENCES,
@@ -47,14 +47,11 @@ def page(spec: WorkerSpec, facts: DataFacts, report: TrainReport, made: Made) ->
         _parameters(spec), _predicted(spec, report), _again(spec, report, made),
     ]  # fmt: skip
     when = report.training_completed.replace("T", " ")[:16]
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{text(spec.model_id)} on {data}</title>'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
-        f"<style>{STYLE}</style></head><body><main><h1>{text(spec.model_id)} <small>on</small> {data}</h1>"
+    return document(
+        f"{text(spec.model_id)} on {data}",
+        f"<h1>{text(spec.model_id)} <small>on</small> {data}</h1>"
         f'<p class="verdict">{text(verdict(report))}</p>'
-        f'<p class="soft">{STOP_SENTENCES[report.stop_reason]} {text(when)} · {_kind(report)}</p>'
-        f"{''.join(sections)}</main></body></html>\n"
+        f'<p class="soft">{STOP_SENTENCES[report.stop_reason]} {text(when)} · {_kind(report)}</p>{"".join(sections)}',
     )
 
 

@@ -1,4 +1,4 @@
-"""How a training report looks: one sheet, both themes, nothing fetched. Colours by the tokens of the product's pages."""
+"""How reports look: one sheet, both themes, nothing fetched. Colours by the tokens of the product's pages."""
 
 STYLE = """
 :root{color-scheme:light dark;--bg:#fbfbfd;--card:#fff;--ink:#1c1b22;--soft:#6b6878;--line:#e6e4ee;--accent:#5b4bd6;
@@ -50,3 +50,13 @@ border-radius:2px;margin:0 7px 3px 0;vertical-align:middle}.key i.dot{width:8px;
 @media(max-width:560px){main{padding:24px 12px 48px}.card{padding:16px}h1{font-size:22px}}
 @media print{.card{break-inside:avoid}body{background:#fff}}
 """
+
+
+def document(title: str, body: str) -> str:
+    """A whole page without script or request; both are HTML already."""
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
+        f"<style>{STYLE}</style></head><body><main>{body}</main></body></html>\n"
+    )

@@ -10,7 +10,7 @@ from typing import Any
 from lorasmith.core import paths
 from lorasmith.core.events import Progress, Writer
 from lorasmith.data.tokenizer import load_tokenizer
-from lorasmith.evaluation.metrics import METRICS
+from lorasmith.evaluation.metrics import AUTO, metrics_of
 from lorasmith.evaluation.spec import EvaluateJob
 from lorasmith.families import FAMILIES
 from lorasmith.workers import lora
@@ -30,14 +30,22 @@ def evaluate(text: str, events: Writer) -> dict[str, Any]:
     rows = Rows(job.data_path, 0, "all", max_length=job.max_length, limit=job.spec.sample or 0)
     base = FAMILIES.get(job.family).load(job.model_folder, dtype=job.precision, device=job.device)
     model = lora.load_adapters(base, job.adapters)
-    generates = any(METRICS.get(name.strip()).needs_answers for name in job.spec.metrics.split(","))
+    asked = job.spec.metrics
+    generates = asked == AUTO or any(metric.needs_answers for metric in metrics_of(asked))
+    probe = Rows(job.probe_path, 0, "all", max_length=job.max_length) if job.probe_path else None
+    probed: dict[str, list[dict[str, Any]]] = {}
     chosen = [rows[index] for index in range(len(rows))]
     prompts = [row.ids[: row.spans[-1][0]] for row in chosen]
     wanted = [tokenizer.encoder.decode(row.ids[slice(*row.spans[-1])]) for row in chosen]
     columns: dict[str, list[dict[str, Any]]] = {}
     for number, name in enumerate([BASE, *job.adapters]):
         with answering(model, name):
-            losses = row_losses(model, rows, batch_tokens=_BATCH_TOKENS, pad=tokenizer.pad_id, device=job.device)
+            losses, known = (
+                row_losses(model, some, batch_tokens=_BATCH_TOKENS, pad=tokenizer.pad_id, device=job.device)
+                if some
+                else []
+                for some in (rows, probe)
+            )
             answers = [""] * len(rows)
             if generates:
                 answers = answer_rows(
@@ -51,8 +59,9 @@ def evaluate(text: str, events: Writer) -> dict[str, Any]:
             {"answer": answer, "nll": loss.nll, "tokens": loss.tokens}
             for answer, loss in zip(answers, losses, strict=True)
         ]
+        probed[name] = [{"nll": loss.nll, "tokens": loss.tokens} for loss in known]
     texts = [tokenizer.encoder.decode(prompt) for prompt in prompts]
-    paths.write_json(job.answers_path, {"prompts": texts, "wanted": wanted, "columns": columns})
+    paths.write_json(job.answers_path, {"prompts": texts, "wanted": wanted, "columns": columns, "probe": probed})
     return {"rows": len(rows)}
 
 

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lorasmith.evaluation._base import Answered, Metric
+from lorasmith.evaluation._base import Answered, Metric, Parts
 
 
 class ExactMatch(Metric):
     name = "exact_match"
     title = "Exact match"
-    higher_is_better = True
-    needs_answers = True
 
-    def parts(self, row: Answered) -> tuple[float, float]:
-        return float(row.answer.strip() == row.wanted.strip()), 1.0
+    def parts(self, row: Answered) -> Parts:
+        return (float(row.answer.strip() == row.wanted.strip()),)
 
-    def total(self, parts: Sequence[tuple[float, float]]) -> float:
-        return sum(hit for hit, _ in parts) / len(parts)
+    def total(self, parts: Sequence[Parts]) -> dict[str, float]:
+        return {self.name: sum(hit for (hit,) in parts) / len(parts)}
 
 
 plugin = ExactMatch()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from lorasmith.evaluation._base import Answered, Metric
+from lorasmith.evaluation._base import Answered, Metric, Parts, ratio, sums
 
 _LARGEST_EXPONENT = 700.0  # beyond it, exp overflows a double
 
@@ -15,13 +15,13 @@ class Perplexity(Metric):
     title = "Perplexity"
     higher_is_better = False
     needs_answers = False
+    is_share = False
 
-    def parts(self, row: Answered) -> tuple[float, float]:
+    def parts(self, row: Answered) -> Parts:
         return row.nll, float(row.tokens)
 
-    def total(self, parts: Sequence[tuple[float, float]]) -> float:
-        tokens = sum(weight for _, weight in parts)
-        return math.exp(min(_LARGEST_EXPONENT, sum(nll for nll, _ in parts) / tokens))
+    def total(self, parts: Sequence[Parts]) -> dict[str, float]:
+        return {self.name: math.exp(min(_LARGEST_EXPONENT, ratio(*sums(parts))))}
 
 
 plugin = Perplexity()

@@ -1,0 +1,163 @@
+"""Every metric beside the library or the example that defines it, and the combined score."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from lorasmith.core.errors import EnvironmentProblem, NotFoundProblem
+from lorasmith.evaluation._base import Answered, Parts
+from lorasmith.evaluation._libraries import need
+from lorasmith.evaluation.choose import suitable
+from lorasmith.evaluation.combine import Combined
+from lorasmith.evaluation.metrics import METRICS, metrics_of
+
+PAIRS = [
+    ("the cat sat on the mat", "the cat sat on a mat"),
+    ("Der Hund schläft", "Der Hund schläft"),
+    ("кошка сидит на ковре", "кошка лежит на ковре"),
+    ("我喜欢苹果", "我喜欢梨"),
+    ("one two three", ""),
+    ("invoice total 9675.92 GBP", "total invoice 9675.92"),
+]
+
+
+def row(wanted: str, answer: str, *, nll: float = 1.0, tokens: int = 1) -> Answered:
+    return Answered(prompt="", wanted=wanted, answer=answer, nll=nll, tokens=tokens)
+
+
+def parts_of(name: str, pairs: list[tuple[str, str]]) -> list[Parts]:
+    found = [METRICS.get(name).parts(row(wanted, answer)) for wanted, answer in pairs]
+    return [one for one in found if one is not None]
+
+
+def figures(name: str, pairs: list[tuple[str, str]]) -> dict[str, float]:
+    return METRICS.get(name).total(parts_of(name, pairs))
+
+
+@pytest.mark.parametrize(("name", "kind"), [("bleu", "BLEU"), ("chrf", "CHRF")])
+def test_sacrebleus_figures_are_its_own(name: str, kind: str) -> None:
+    """EVA-5: added up row by row they are what the library gives for the whole."""
+    import sacrebleu.metrics
+
+    wanted, answers = zip(*PAIRS, strict=True)
+    own = getattr(sacrebleu.metrics, kind)().corpus_score(list(answers), [list(wanted)]).score
+    assert figures(name, PAIRS)[name] == pytest.approx(own / 100)
+    assert own > 10
+
+
+@pytest.mark.parametrize(("name", "function"), [("cer", "cer"), ("wer", "wer")])
+def test_error_rates_are_jiwers(name: str, function: str) -> None:
+    """EVA-5"""
+    import jiwer
+
+    wanted, answers = zip(*PAIRS, strict=True)
+    assert figures(name, PAIRS)[name] == pytest.approx(getattr(jiwer, function)(list(wanted), list(answers)))
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "rate"), [("cer", "abc", 3), ("cer", "", 0), ("wer", "a b", 2), ("wer", "", 0)]
+)
+def test_an_answer_to_nothing_counts_what_is_too_much(name: str, answer: str, rate: float) -> None:
+    """EVA-5: jiwer refuses an empty wanted text."""
+    assert figures(name, [("", answer)])[name] == rate
+
+
+def test_rouge_is_googles_for_english_and_counts_other_alphabets() -> None:
+    """EVA-5: the library's own tokenizer would find nothing in Russian or Chinese."""
+    from rouge_score.rouge_scorer import RougeScorer
+
+    own = RougeScorer(["rouge1", "rouge2", "rougeL"]).score(PAIRS[0][0], PAIRS[0][1])
+    found = figures("rouge", PAIRS[:1])
+    assert found == pytest.approx(
+        {"rouge_1": own["rouge1"].fmeasure, "rouge_2": own["rouge2"].fmeasure, "rouge_l": own["rougeL"].fmeasure}
+    )
+    assert figures("rouge", [PAIRS[2]])["rouge_1"] == pytest.approx(0.75)
+    assert figures("rouge", [PAIRS[3]])["rouge_1"] == pytest.approx(2 * 3 / 5 * 3 / 4 / (3 / 5 + 3 / 4))
+
+
+def test_accuracy_and_macro_f1_of_labels() -> None:
+    """EVA-5: worked by hand: b is wanted twice and found once, an unknown answer is wrong for all."""
+    pairs = [("a", " A "), ("a", "a"), ("b", "a"), ("b", "b"), ("c", "who knows")]
+    found = figures("accuracy", pairs)
+    assert found["accuracy"] == pytest.approx(3 / 5)
+    assert found["macro_f1"] == pytest.approx((2 * 2 / (2 + 3) + 2 * 1 / (2 + 1) + 0) / 3)
+
+
+def test_anls_is_nothing_below_a_half() -> None:
+    """EVA-5: example values of the definition: 1 - distance / longer, 0 below 0.5."""
+    assert figures("anls", [("Paris", "paris ")])["anls"] == 1
+    assert figures("anls", [("Paris", "Pariss")])["anls"] == pytest.approx(1 - 1 / 6)
+    assert figures("anls", [("Paris", "London")])["anls"] == 0
+
+
+def test_field_f1_counts_fields_at_their_paths() -> None:
+    """EVA-5: lists may be in another order; an answer that is no JSON has no field right."""
+    wanted = {"total": 12.5, "items": [{"name": "bread"}, {"name": "milk"}], "note": ""}
+    shuffled = {"items": [{"name": "milk"}, {"name": "bread"}], "note": "", "total": 12.5}
+    wrong = {"total": 12, "items": [{"name": "bread"}], "extra": 1}
+    found = figures("field_f1", [(json.dumps(wanted), json.dumps(shuffled))])
+    assert (found["field_f1"], found["json_exact"]) == (1, 0)
+    found = figures("field_f1", [(json.dumps(wanted), json.dumps(wrong))])
+    assert found["field_precision"] == pytest.approx(1 / 3)
+    assert found["field_recall"] == pytest.approx(1 / 4)
+    assert figures("field_f1", [(json.dumps(wanted), "no JSON")])["field_f1"] == 0
+    assert parts_of("field_f1", [("a text", "a text"), ("12", "12")]) == []
+    deep = '{"a":' * 5000 + "1" + "}" * 5000
+    assert figures("field_f1", [('{"a": 1}', deep)])["field_f1"] == 0
+
+
+@pytest.mark.parametrize(
+    ("wanted", "answer", "counts"),
+    [
+        ("O B-PER I-PER O B-LOC", "O B-PER I-PER O B-LOC", (2, 2, 2)),
+        ("O B-PER I-PER O B-LOC", "O B-PER O O B-LOC", (1, 2, 2)),
+        ("B-PER B-PER", "B-PER I-PER", (0, 2, 1)),
+        ("O I-PER I-PER", "O B-PER I-PER", (1, 1, 1)),
+        ("B-PER I-LOC", "B-PER O", (1, 2, 1)),
+        ("B-A O", "nonsense", (0, 1, 0)),
+        ("B-A O", "B-A O B-A B-A", (1, 1, 1)),
+    ],
+)
+def test_entities_count_where_label_and_ends_are_right(wanted: str, answer: str, counts: tuple[int, ...]) -> None:
+    """EVA-5: (right, wanted, given); the first five are what seqeval 1.2.2 finds."""
+    assert parts_of("seqeval", [(wanted, answer)]) == [counts]
+
+
+def test_rows_without_tags_say_nothing_of_entities() -> None:
+    """EVA-5"""
+    assert parts_of("seqeval", [("plain text", "O"), ("", "")]) == []
+
+
+def test_the_combined_score_is_that_of_the_means() -> None:
+    """EVA-4: the example of the specification, and BERTScore alone without a judge."""
+    combined = Combined(0.4, 0.6)
+    bertscore: list[Parts | None] = [(0.0, 0.0, 0.8234)] * 10
+    judge: list[Parts | None] = [(78.5,)] * 5 + [None] * 5
+    assert combined.total([one for one in combined.joined(bertscore, judge) if one])["combined"] == pytest.approx(
+        0.8004, abs=5e-5
+    )
+    assert combined.total([one for one in combined.joined(bertscore, []) if one])["combined"] == pytest.approx(0.8234)
+
+
+def test_names_may_be_cut_short_and_unknown_ones_are_refused() -> None:
+    """EVA-1"""
+    assert [metric.name for metric in metrics_of("exact, bertscore,,EXACT_MATCH")] == ["exact_match", "bertscore"]
+    with pytest.raises(NotFoundProblem, match="bertscore"):
+        metrics_of("b")
+
+
+def test_what_suits_the_answers_is_chosen() -> None:
+    """EVA-5: fields for JSON, labels for few short answers, wording for texts."""
+    always = ["exact_match", "perplexity"]
+    assert suitable(['{"a": 1}'] * 10) == [*always, "field_f1"]
+    assert suitable(["yes", "no"] * 10) == [*always, "accuracy"]
+    assert suitable([f"a text of some length, number {number}" for number in range(10)]) == [*always, "chrf", "rouge"]
+    assert suitable([f"name {number}" for number in range(30)]) == always
+
+
+def test_a_library_that_is_missing_is_named_with_its_cure() -> None:
+    """EVA-5"""
+    with pytest.raises(EnvironmentProblem, match="lorasmith\\[evaluate\\]"):
+        need("no_such_library.metrics")
