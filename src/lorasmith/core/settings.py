@@ -6,15 +6,78 @@ Every field is documented where it stands; an unknown key is an error that names
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from lorasmith.core import paths
 from lorasmith.core.errors import UsageProblem
 from lorasmith.core.registry import nearest
+
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")  # in capitals: no key that was put here by mistake looks so
+JudgeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+
+
+class JudgeEntry(BaseModel):
+    """A model that marks answers. No key stands here: only the name of the variable that holds it (SEC-5)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    kind: str = Field(min_length=1, description="Who provides it: openai, gemini, gigachat, anthropic, local")
+    base_url: str = Field(default="", description="Address [the provider's own]")
+    model: str = Field(default="", description="Model that judges [the provider's usual one]")
+    key_env: str = Field(default="", description="Variable with the key [the provider's own, for its own address]")
+    max_calls: int | None = Field(default=None, ge=1, description="Requests in one run, at most")
+    max_tokens: int | None = Field(default=None, ge=1, description="Tokens in one run, read and written, at most")
+    max_cost: float | None = Field(default=None, gt=0, description="Money for one run, at most; needs the prices")
+    price_in: float | None = Field(default=None, ge=0, description="Price of a million tokens read")
+    price_out: float | None = Field(default=None, ge=0, description="Price of a million tokens written")
+    concurrency: int = Field(default=4, ge=1, le=64, description="Requests under way at the same time, at most")
+    answer_seconds: float | None = Field(
+        default=None, gt=0, le=3600, description="Patience with one request [60; for a local model 600]"
+    )
+    max_seconds: float = Field(default=1800, gt=0, le=604_800, description="Time for one run, at most")
+    tries: int = Field(default=6, ge=1, le=20, description="Tries of a request that the provider puts off")
+    options: dict[str, Any] = Field(default_factory=dict, description="What only this provider knows")
+
+    @field_validator("base_url")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        """Without the last stroke. Raises ValueError for what is no plain web address, without repeating it."""
+        parts = urlsplit(value.strip())
+        if value and (parts.port == 0 or parts.scheme not in ("http", "https") or not parts.hostname):
+            raise ValueError("an address begins with https:// or http://")
+        if "@" in parts.netloc or parts.query or parts.fragment:
+            raise ValueError(
+                "an address holds no user, no password and no '?': keys are read from the variable key_env"
+            )
+        return value.strip().rstrip("/")
+
+    @field_validator("key_env")
+    @classmethod
+    def _variable(cls, value: str) -> str:
+        if value and not _VARIABLE.fullmatch(value):
+            raise ValueError("this is the name of a variable, such as MY_JUDGE_KEY, and never the key itself")
+        return value
+
+    @model_validator(mode="after")
+    def _can_count_money(self) -> JudgeEntry:
+        if self.max_cost is not None and (self.price_in is None or self.price_out is None):
+            raise ValueError("max_cost needs price_in and price_out, the prices of a million tokens")
+        return self
 
 
 class Settings(BaseModel):
@@ -39,7 +102,7 @@ class Settings(BaseModel):
     database_url: str = Field(default="", description="SQLAlchemy URL; empty is the SQLite file in home")
     package_installer: Literal["uv", "pip"] = Field(default="uv", description="What makes environments")
     default_profile: str = Field(default="universal", description="LoRA profile where none is named")
-    judges: dict[str, dict[str, Any]] = Field(default_factory=dict, description="LLM judges by id")
+    judges: dict[JudgeName, JudgeEntry] = Field(default_factory=dict, description="LLM judges by id")
     trackers: list[str] = Field(default_factory=lambda: ["tensorboard"], description="Where metrics go")
 
     @field_validator("huggingface_token")
@@ -50,6 +113,15 @@ class Settings(BaseModel):
         if not token.isascii() or any(not sign.isprintable() or sign == " " for sign in token):
             raise ValueError("a token holds letters, digits and '_' only")
         return SecretStr(token) if token else None
+
+    @field_validator("judges", mode="before")
+    @classmethod
+    def _table(cls, value: Any) -> Any:
+        """From the environment it comes as a text. Raises ValueError, which does not repeat it."""
+        try:
+            return yaml.safe_load(value) if isinstance(value, str) else value
+        except yaml.YAMLError:
+            raise ValueError("this is no YAML") from None
 
     @field_validator("models_dir", "adapters_dir", "cache_dir", "logs_dir", mode="before")
     @classmethod
@@ -137,8 +209,20 @@ def load(flags: dict[str, Any] | None = None, *, path: Path | None = None) -> Se
         problem = error.errors(include_input=False, include_url=False)[0]
         key = str(problem["loc"][0])
         raise UsageProblem(
-            f"The setting '{key}' is wrong ({origins.get(key, 'default')})", why=f"{problem['msg']}."
+            f"The setting '{_place(problem['loc'])}' is wrong ({origins.get(key, 'default')})", **_told(problem)
         ) from None
+
+
+def _place(loc: tuple[int | str, ...]) -> str:
+    """The key inside a setting that holds others: `judges.mine.tries`."""
+    return ".".join(str(part) for part in loc if part != "[key]")
+
+
+def _told(problem: Any) -> dict[str, str]:
+    """What is wrong with a value; of an unknown key in a judge, the nearest known one. The value itself is not repeated."""
+    if problem["type"] == "extra_forbidden":
+        return {"why": "There is no such key.", "fix": nearest(str(problem["loc"][-1]), JudgeEntry.model_fields)}
+    return {"why": f"{str(problem['msg']).removeprefix('Value error, ')}."}
 
 
 def store(key: str, value: str, *, path: Path | None = None) -> Settings:

@@ -48,11 +48,11 @@ def evaluate(
     data_path, probe_path = folder / _DATA_FILE, folder / _PROBE_FILE
     try:
         data_facts = prepare(source, tokenizer, data_path, objective="sft", eval_fraction=0, seed=spec.seed)
-        if spec.probe:
+        if not spec.no_probe:
             prepare(open_source(PROBE), tokenizer, probe_path, objective="sft", eval_fraction=0, seed=spec.seed)
         job = EvaluateJob(
             spec=spec, model_folder=facts.local_folder, model_id=facts.id, family=facts.family, adapters=adapters,
-            template=template, data_path=data_path, probe_path=probe_path if spec.probe else None, max_length=facts.max_positions,
+            template=template, data_path=data_path, probe_path=None if spec.no_probe else probe_path, max_length=facts.max_positions,
             max_new_tokens=spec.max_new_tokens or data_facts.max_answer_tokens + 32,
             events=folder / _EVENTS_FILE, answers_path=folder / "answers.json", **where_to_run(spec.device),
         )  # fmt: skip

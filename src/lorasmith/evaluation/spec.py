@@ -23,7 +23,7 @@ class EvaluateSpec(BaseModel):
     )
     bertscore_weight: float = Field(default=0.4, ge=0, le=1, description="Of BERTScore in the combined score")
     judge_weight: float = Field(default=0.6, gt=0, le=1, description="Of the judge in the combined score")
-    probe: bool = Field(default=True, description="Also ask general questions, to see what was forgotten")
+    no_probe: bool = Field(default=False, description="Ask no general questions, which show what was forgotten")
     sample: int | None = Field(default=None, ge=1, description="Only so many rows, drawn by the seed [all]")
     max_new_tokens: int | None = Field(
         default=None, ge=1, description="Tokens an answer, at most [longest right answer + 32]"
