@@ -138,6 +138,10 @@ def test_the_combined_score_is_that_of_the_means() -> None:
     assert combined.total([one for one in combined.joined(bertscore, judge) if one])["combined"] == pytest.approx(
         0.8004, abs=5e-5
     )
+    even = Combined(0.5, 0.5)
+    assert even.total([one for one in even.joined(bertscore, judge) if one])["combined"] == pytest.approx(
+        (0.8234 + 0.785) / 2
+    )
     assert combined.total([one for one in combined.joined(bertscore, []) if one])["combined"] == pytest.approx(0.8234)
 
 

@@ -107,6 +107,8 @@ def evaluation_table(out: Console, report: EvaluationReport) -> None:
     out.print("[dim]intervals: 95 %, by bootstrap over the rows[/]")
     for name in list(report.scores)[1:]:
         out.print(verdict(report, name), soft_wrap=True, markup=False)
+    for note in report.notes:
+        out.print(note, soft_wrap=True, markup=False)
     for name, one in report.forgetting.items():
         if has_forgotten(one):
             before = report.forgetting["base"].value

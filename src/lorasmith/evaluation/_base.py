@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lorasmith.core.events import Listener
@@ -37,6 +37,12 @@ class How:
     encoder: str = ""
     """BERTScore's: a folder or owner/name on the Hub; empty is one for the language of the answers."""
     encoder_layers: int | None = None
+    judge: str = ""
+    """The id of the model that marks answers."""
+    judge_rows: int = 50
+    """How many rows it is asked about, of each model the same."""
+    notes: list[str] = field(default_factory=list[str])
+    """What a reader of the figures has to know beside them; metrics add to it."""
     on_event: Listener = lambda _: None
 
 

@@ -14,6 +14,7 @@ from lorasmith.data.load import open_source
 from lorasmith.data.prepare import prepare
 from lorasmith.data.tokenizer import load_tokenizer
 from lorasmith.env.folder import python_for
+from lorasmith.evaluation.judges import get_judge
 from lorasmith.evaluation.metrics import AUTO, metrics_of
 from lorasmith.evaluation.report import EvaluationReport, write_report
 from lorasmith.evaluation.spec import EvaluateJob, EvaluateSpec
@@ -34,6 +35,8 @@ def evaluate(
     spec = model if isinstance(model, EvaluateSpec) else make_spec(EvaluateSpec, model=model, data=str(data), **options)
     if spec.metrics != AUTO:
         metrics_of(spec.metrics)  # an unknown one is told before the model is loaded
+    if spec.judge:
+        get_judge(spec.judge)
     facts = know_model(spec.model)
     python = python_for(facts.local_folder)
     adapters = {_adapter_name(name): locate_adapter(name) for name in spec.adapter}
@@ -52,7 +55,8 @@ def evaluate(
             prepare(open_source(PROBE), tokenizer, probe_path, objective="sft", eval_fraction=0, seed=spec.seed)
         job = EvaluateJob(
             spec=spec, model_folder=facts.local_folder, model_id=facts.id, family=facts.family, adapters=adapters,
-            template=template, data_path=data_path, probe_path=None if spec.no_probe else probe_path, max_length=facts.max_positions,
+            template=template, data_path=data_path, probe_path=None if spec.no_probe else probe_path,
+            max_length=facts.max_positions,
             max_new_tokens=spec.max_new_tokens or data_facts.max_answer_tokens + 32,
             events=folder / _EVENTS_FILE, answers_path=folder / "answers.json", **where_to_run(spec.device),
         )  # fmt: skip

@@ -47,6 +47,7 @@ def page(report: EvaluationReport) -> str:
     adapters = [name for name in report.scores if name != BASE]
     said = "".join(f'<p class="verdict">{text(verdict(report, name))}</p>' for name in adapters)
     head = f"<h1>{text(report.model_id)} <small>measured on</small> {data}</h1>{said}"
+    head += "".join(f'<p class="soft">{text(note)}</p>' for note in report.notes)
     return document(
         f"{text(report.model_id)} on {data}",
         head

@@ -66,6 +66,8 @@ class EvaluationReport(BaseModel):
     """Perplexity of general questions' answers, by model: an adapter for which it is higher has forgotten something."""
     rows_that_got_worse: dict[str, list[dict[str, Any]]]
     """By adapter, the worst first: prompt, wanted, both answers, both values of the main figure, nats a token more."""
+    notes: list[str] = []
+    """What a reader of the figures has to know: how the judge fared, for one."""
     folder: str
 
 
@@ -86,12 +88,9 @@ def write_report(job: EvaluateJob, folder: Path, on_event: Listener = lambda _: 
     }
     spec = job.spec
     how = How(
-        folder=folder,
-        seed=spec.seed,
-        encoder=spec.bertscore_model,
-        encoder_layers=spec.bertscore_layers,
-        on_event=on_event,
-    )
+        folder=folder, seed=spec.seed, encoder=spec.bertscore_model, encoder_layers=spec.bertscore_layers,
+        judge=spec.judge, judge_rows=spec.judge_rows, on_event=on_event,
+    )  # fmt: skip
     measured = [(metric, metric.measured(columns, how)) for metric in _chosen(spec, content["wanted"])]
     measured = [*_combined(spec, measured), *measured]
     kinds, scores = _figures(measured, seed=spec.seed)
@@ -105,6 +104,7 @@ def write_report(job: EvaluateJob, folder: Path, on_event: Listener = lambda _: 
             for name, rows in columns.items()
             if name != BASE
         },
+        notes=how.notes,
         folder=str(folder),
     )  # fmt: skip
     paths.write_json(folder / "evaluation.json", report.model_dump(mode="json", exclude={"folder"}))
@@ -113,10 +113,9 @@ def write_report(job: EvaluateJob, folder: Path, on_event: Listener = lambda _: 
 
 
 def _chosen(spec: EvaluateSpec, wanted: Sequence[str]) -> list[Metric]:
-    if spec.metrics != AUTO:
-        return metrics_of(spec.metrics)
-    named = [METRICS.get(name) for name in suitable(wanted)]
-    return [*([METRICS.get("bertscore")] if spec.bertscore_model else []), *named]
+    named = suitable(wanted) if spec.metrics == AUTO else [metric.name for metric in metrics_of(spec.metrics)]
+    asked = [("bertscore", spec.bertscore_model), ("judge", spec.judge)]
+    return [METRICS.get(name) for name in dict.fromkeys([*(name for name, given in asked if given), *named])]
 
 
 def _combined(spec: EvaluateSpec, measured: Sequence[tuple[Metric, _Measured]]) -> list[tuple[Metric, _Measured]]:
@@ -153,7 +152,11 @@ def _main_figure(metric: Metric, parts: Sequence[Parts | None]) -> str:
 
 def _title(figure: str) -> str:
     words = (
-        figure.replace("_", " ").replace("bertscore", "BERTScore").replace("json", "JSON").replace("rouge ", "ROUGE-")
+        figure.replace("_", " ")
+        .replace("bertscore", "BERTScore")
+        .replace("json", "JSON")
+        .replace("rouge ", "ROUGE-")
+        .replace("judge ", "judge: ")
     )
     return words[:1].upper() + words[1:]
 
