@@ -8,8 +8,8 @@ from pathlib import Path
 
 from tests.servers import serving
 
-_EXAMPLES = 12
-_SECONDS = 90
+_EXAMPLES = 6
+_SECONDS = 45
 
 
 def test_no_request_makes_it_fail(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -50,7 +50,8 @@ class AnthropicJudge(Judge):
             self._client = None
 
     async def ask(self, messages: Sequence[Message], schema: dict[str, Any]) -> Reply:
-        assert self._client is not None, "use it as a context"  # noqa: S101
+        if self._client is None:
+            raise RuntimeError("use it as a context")
         key = self.spec.key.get_secret_value()
         headers = {"anthropic-version": self._options.version} | ({"x-api-key": key} if key else {})
         body = {
@@ -86,8 +87,7 @@ class AnthropicKind(JudgeKind):
     options = AnthropicOptions
 
     def make(self, spec: JudgeSpec) -> Judge:
-        assert isinstance(spec.options, AnthropicOptions)  # noqa: S101
-        return AnthropicJudge(spec, spec.options)
+        return AnthropicJudge(spec, cast(AnthropicOptions, spec.options))
 
 
 plugin = AnthropicKind()

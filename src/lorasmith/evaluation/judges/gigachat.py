@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from typing import Literal, Self
+from typing import Literal, Self, cast
 
 from pydantic import Field
 
@@ -50,7 +50,8 @@ class GigaChatJudge(OpenAIJudge):
         return {"Authorization": f"Bearer {self._token}"}, (self._token, self.spec.key.get_secret_value())
 
     async def _renew(self) -> None:
-        assert self._client is not None, "use it as a context"  # noqa: S101
+        if self._client is None:
+            raise RuntimeError("use it as a context")
         key = self.spec.key.get_secret_value()
         headers = {"Authorization": f"Basic {key}", "RqUID": str(uuid.uuid4()), "Accept": "application/json"}
         try:
@@ -74,8 +75,7 @@ class GigaChatKind(OpenAIKind):
     options = GigaChatOptions
 
     def make(self, spec: JudgeSpec) -> Judge:
-        assert isinstance(spec.options, GigaChatOptions)  # noqa: S101
-        return GigaChatJudge(spec, spec.options)
+        return GigaChatJudge(spec, cast(GigaChatOptions, spec.options))
 
 
 plugin = GigaChatKind()

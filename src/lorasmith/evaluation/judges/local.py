@@ -134,7 +134,8 @@ class LocalJudge(OpenAIJudge):
         """Raises JudgeTrouble where the model cannot be loaded."""
         import httpx2
 
-        assert self._client is not None  # noqa: S101
+        if self._client is None:
+            raise RuntimeError("use it as a context")
         url = self._base_url.removesuffix("/v1") + "/health"
         while True:
             self._require_alive()
@@ -187,7 +188,6 @@ class LocalKind(OpenAIKind):
         from lorasmith.hub.installed import installed_folders
         from lorasmith.hub.locate import locate_here
 
-        assert isinstance(spec.options, LocalOptions)  # noqa: S101
         known = settings.load()
         place = locate_here(spec.model, known)
         if place is None:
@@ -197,7 +197,7 @@ class LocalKind(OpenAIKind):
                 why=nearest(spec.model, names),
                 fix=f"Name a folder, or install it:  lorasmith install {spec.model}",
             )
-        return LocalJudge(spec, spec.options, place.folder)
+        return LocalJudge(spec, cast(LocalOptions, spec.options), place.folder)
 
 
 plugin = LocalKind()

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -82,7 +82,8 @@ class OpenAIJudge(Judge):
         return _reply(answer)
 
     async def _post(self, body: dict[str, Any]) -> dict[str, Any]:
-        assert self._client is not None, "use it as a context"  # noqa: S101
+        if self._client is None:
+            raise RuntimeError("use it as a context")
         headers, secrets = await self.authorization()
         url = f"{self._base_url}/chat/completions"
         return await _http.post(self._client, url, headers=headers, secrets=secrets, json=body)
@@ -134,8 +135,7 @@ class OpenAIKind(JudgeKind):
     options = OpenAIOptions
 
     def make(self, spec: JudgeSpec) -> Judge:
-        assert isinstance(spec.options, OpenAIOptions)  # noqa: S101
-        return OpenAIJudge(spec, spec.options)
+        return OpenAIJudge(spec, cast(OpenAIOptions, spec.options))
 
 
 plugin = OpenAIKind()
