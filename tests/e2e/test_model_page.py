@@ -5,23 +5,21 @@ from __future__ import annotations
 import base64
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from io import BytesIO
 from typing import Any
 
 import pytest
 
 pytestmark = pytest.mark.e2e
 pytest.importorskip("playwright", reason="playwright is not installed: pip install playwright")
-from playwright.sync_api import Browser, Page, Route, expect, sync_playwright  # noqa: E402
+from playwright.sync_api import Browser, Page, Route, expect  # noqa: E402
+from tests.e2e.pages import answers, chromium, file_of, picture, sound, watched  # noqa: E402
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 READY_SECONDS = 120
 INVOICE = "Extract the invoice as JSON.\nInvoice\nSum to pay = 9675.92 GBP\nVendor = Ember Foods"
 HOSTILE = """Text <script>window.hit = 1</script> <img src=x onerror="window.hit = 2"> <svg onload="window.hit = 3"></svg>
@@ -66,36 +64,20 @@ def is_ready(where: str) -> bool:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    if not CHROMIUM:
-        pytest.skip("there is no chromium on the path")
-    with sync_playwright() as play:
-        started = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as started:
         yield started
-        started.close()
 
 
 @pytest.fixture
 def page(browser: Browser, address: str) -> Iterator[Page]:
-    """A page in a browser that was never used; whatever it asks of other hosts or complains of fails the test."""
-    context = browser.new_context(locale="en-US", viewport={"width": 1440, "height": 900})
-    opened, complaints = context.new_page(), list[str]()
-    opened.on("pageerror", lambda error: complaints.append(str(error)))
-    opened.on("console", lambda line: complaints.append(line.text) if "Content Security" in line.text else None)
-    opened.on("request", lambda asked: complaints.append(asked.url) if "example.com" in asked.url else None)
-    opened.goto(address)
-    yield opened
-    context.close()
-    assert not complaints
+    """A watched page. Tests here let requests fail on purpose, which the console tells: of its errors only the policy's count."""
+    with watched(browser, address, errors=("Content Security",)) as opened:
+        yield opened
 
 
 def ask(page: Page, text: str) -> None:
     page.get_by_label("Write a message").fill(text)
     page.keyboard.press("Enter")
-
-
-def answers(page: Page) -> Any:
-    """The answers that are complete."""
-    return page.locator("article[aria-busy=false]")
 
 
 def serve_as(page: Page, events: list[dict[str, Any]], **changed: Any) -> None:
@@ -117,18 +99,8 @@ def result(value: dict[str, Any]) -> list[dict[str, Any]]:
     return [{"progress": {"done": 1, "total": 2}, "finished": False}, {"finished": True, "result": value}]
 
 
-def picture(width: int = 60, height: int = 40) -> bytes:
-    from PIL import Image
-
-    data = BytesIO()
-    Image.new("RGB", (width, height), "white").save(data, "PNG")
-    return data.getvalue()
-
-
 def drop_picture(page: Page) -> None:
-    page.locator("input[type=file]").first.set_input_files(
-        {"name": "picture.png", "mimeType": "image/png", "buffer": picture()}
-    )
+    page.locator("input[type=file]").first.set_input_files(file_of(picture()))
 
 
 def test_an_answer_streams_and_the_conversation_is_kept(page):
@@ -292,21 +264,13 @@ def test_documents(page):
 
 def test_sounds(page):
     """UI-5: a sound is written down, and its times can be clicked."""
-    import wave
-
-    data = BytesIO()
-    with wave.open(data, "wb") as file:
-        file.setparams((1, 2, 16000, 0, "NONE", ""))
-        file.writeframes(b"\0\0" * 48000)
     segments = [
         {"start": 0, "end": 1, "text": "Good morning to you."},
         {"start": 1, "end": 3, "text": "This is a test."},
     ]
     heard = {"text": "Good morning to you. This is a test.", "segments": segments, "duration": 3}
     serve_as(page, result(heard), family="audio", capabilities={"audio_in": True})
-    page.locator("input[type=file]").set_input_files(
-        {"name": "a.wav", "mimeType": "audio/wav", "buffer": data.getvalue()}
-    )
+    page.locator("input[type=file]").set_input_files(file_of(sound(), "a.wav", "audio/wav"))
     page.get_by_role("button", name="This is a test.").click()
     expect(page.get_by_role("slider", name="Position")).not_to_have_attribute("aria-valuetext", "0:00.0")
 

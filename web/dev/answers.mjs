@@ -9,7 +9,8 @@ const CAPABILITIES = {
   audio: { audio_in: true, audio_out: false },
   speech: { audio_in: false, audio_out: true },
   vision: { fields: ["labels", "boxes", "masks"], images: true },
-  embedding: { images: false },
+  embedding: { images: true },
+  diffusion: { images: true, inpaint: true },
 };
 
 export function infoOf(family) {
@@ -120,7 +121,7 @@ export const ANSWERS = {
     },
   },
   embedding: {
-    ...once((call) => ({ embeddings: (call.texts ?? []).map(vectorOf), dimensions: 32, usage: { prompt_tokens: 88 } })),
+    ...once((call) => ({ embeddings: [...(call.texts ?? []), ...(call.images ?? []).map((_, i) => ["cat", "bank", "snow"][i % 3])].map(vectorOf), dimensions: 32, usage: { prompt_tokens: 88 } })),
     similarity: ({ query, texts, top_k = 10 }) => ({
       results: texts.map((text, index) => ({ index, text, score: dot(vectorOf(query), vectorOf(text)) })).sort((a, b) => b.score - a.score).slice(0, top_k),
     }),

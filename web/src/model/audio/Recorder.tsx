@@ -2,7 +2,9 @@ import { Mic, Square } from "lucide-react";
 import { useEffect, useRef, useState } from "react";
 import { Button } from "~/shared/components/Button";
 import { toast } from "~/shared/components/Toasts";
-import { formatSeconds, useT } from "~/shared/i18n";
+import { useT } from "~/shared/i18n";
+
+const clock = (seconds: number): string => `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
 
 export function Recorder({ onSound }: { onSound: (sound: Blob) => void }) {
   const t = useT();
@@ -36,7 +38,7 @@ export function Recorder({ onSound }: { onSound: (sound: Blob) => void }) {
   if (seconds !== null) {
     return (
       <Button kind="danger" icon={Square} onClick={() => recorder.current?.stop()}>
-        {t("audio.stopRecording")} <span className="tabular-nums">{formatSeconds(seconds)}</span>
+        {t("audio.stopRecording")} <span className="tabular-nums">{clock(seconds)}</span>
       </Button>
     );
   }

@@ -1,10 +1,10 @@
-/** Sounds in the browser: decoded for the waveform, and written as wav where the server could not read them. */
+/** Sounds in the browser: decoded for the waveform, and written as wav where the server could not read them or has no need to. */
 import { readDataUrl } from "~/shared/files";
 
 /** What speech models listen to. */
 const RATE_HZ = 16_000;
-/** What the server's decoder reads; recordings (webm, mp4) are none of these. */
-const READABLE = /^audio\/(x-)?(wav|wave|vnd\.wave|flac|ogg|mpeg|mp3)/;
+/** What the server's decoder reads. Recordings name their codec (`audio/ogg;codecs=opus`) and are written anew, whatever holds them. */
+const READABLE = /^audio\/(x-)?(wav|wave|vnd\.wave|flac|ogg|mpeg|mp3)$/;
 
 export interface Sound {
   name: string;
@@ -21,8 +21,9 @@ const PEAKS = 600;
 export async function soundOf(file: Blob, name: string): Promise<Sound> {
   const context = new OfflineAudioContext(1, 1, RATE_HZ);
   const decoded = await context.decodeAudioData(await file.arrayBuffer());
-  const data = READABLE.test(file.type) ? await readDataUrl(file) : await readDataUrl(await asWav(decoded));
-  return { name, url: URL.createObjectURL(file), data, seconds: decoded.duration, peaks: peaksOf(decoded.getChannelData(0)) };
+  // The player gets the same: a recording says nowhere how long it is.
+  const sound = READABLE.test(file.type) ? file : await asWav(decoded);
+  return { name, url: URL.createObjectURL(sound), data: await readDataUrl(sound), seconds: decoded.duration, peaks: peaksOf(decoded.getChannelData(0)) };
 }
 
 export function peaksOf(samples: Float32Array): number[] {

@@ -1,5 +1,5 @@
 /** Texts as points: which lie close to each other, and which are like a question. */
-import { Download, FileUp, Waypoints } from "lucide-react";
+import { Download, FileUp, ImagePlus, Waypoints } from "lucide-react";
 import { useRef, useState } from "react";
 import type { Info } from "~/shared/api/types";
 import { Button } from "~/shared/components/Button";
@@ -7,6 +7,9 @@ import { Menu } from "~/shared/components/Menu";
 import { Empty, ErrorNote } from "~/shared/components/states";
 import { Tabs } from "~/shared/components/Tabs";
 import { formatNumber, useT } from "~/shared/i18n";
+import { Thumbnails } from "../chat/Thumbnails";
+import { DropArea } from "../DropArea";
+import { picturesOf } from "../pictures";
 import { RunButton } from "../RunButton";
 import { useCallFields } from "../settings";
 import { SplitPage, TextField } from "../SplitPage";
@@ -23,6 +26,14 @@ interface Result {
 
 type View = "map" | "search" | "heat";
 
+interface Picture {
+  name: string;
+  url: string;
+}
+
+/** Of one request. */
+const MAX_PICTURES = 64;
+
 export function EmbeddingPage({ info }: { info: Info }) {
   const t = useT();
   const fields = useCallFields(info);
@@ -32,25 +43,46 @@ export function EmbeddingPage({ info }: { info: Info }) {
   const [view, setView] = useState<View>("map");
   const file = useRef<HTMLInputElement>(null);
   const texts = text.split("\n").map((line) => line.trim()).filter(Boolean);
-  const run = (): void => {
-    if (texts.length) void call.run({ ...fields, texts }).then((result) => result && setEmbedded({ texts, vectors: result.embeddings }));
+  const [pictures, setPictures] = useState<Picture[]>([]);
+  const canSee = Boolean(info.capabilities.images);
+  const hasSome = texts.length > 0 || pictures.length > 0;
+  const run = async (): Promise<void> => {
+    const vectors: number[][] = [];
+    for (let at = 0; at < Math.max(pictures.length, Math.min(1, texts.length)); at += MAX_PICTURES) {
+      const images = pictures.slice(at, at + MAX_PICTURES).map(({ url }) => url);
+      const result = await call.run({ ...fields, texts: at ? [] : texts, ...(images.length ? { images } : {}) });
+      if (!result) return;
+      vectors.push(...result.embeddings);
+    }
+    if (!vectors.length) return;
+    setEmbedded({ texts: [...texts, ...pictures.map(({ name }) => name)], pictures: [...texts.map(() => undefined), ...pictures.map(({ url }) => url)], vectors });
+  };
+  const take = async (files: File[]): Promise<void> => {
+    const urls = await picturesOf(files);
+    setPictures((before) => [...before, ...urls.map((url, i) => ({ url, name: files[i]?.name ?? "" }))]);
   };
   const sample = { label: t("embed.sampleLabel"), onSelect: () => setText(t("sample.embed")) };
   const tabs = (["map", "search", "heat"] as const).map((name) => ({ name, title: t(`embed.${name}`) }));
   return (
     <SplitPage
       info={info}
-      onSubmit={run}
+      onSubmit={() => void run()}
       input={
         <>
-          <TextField label={t("class.texts")} note={formatNumber(texts.length)} rows={14} placeholder={t("perLine")} value={text} onChange={setText} onSubmit={run} />
+          <TextField label={t("class.texts")} note={formatNumber(texts.length)} rows={canSee ? 8 : 14} placeholder={t("perLine")} value={text} onChange={setText} onSubmit={() => void run()} />
           <input ref={file} type="file" accept=".txt,.csv,text/*" hidden onChange={(event) => { void event.target.files?.[0]?.text().then(setText); event.target.value = ""; }} />
           <Button kind="quiet" icon={FileUp} className="self-start" onClick={() => file.current?.click()}>{t("embed.file")}</Button>
-          <RunButton label={t("embed.run")} icon={Waypoints} disabled={!texts.length} call={call} />
+          {canSee && (
+            <>
+              <DropArea label={t("embed.pictures")} accept="image/*" icon={ImagePlus} multiple onFiles={(files) => void take(files)} />
+              {pictures.length > 0 && <Thumbnails urls={pictures.map(({ url }) => url)} onRemove={(index) => setPictures(pictures.filter((_, i) => i !== index))} />}
+            </>
+          )}
+          <RunButton label={t("embed.run")} icon={Waypoints} disabled={!hasSome} call={call} />
         </>
       }
     >
-      {call.error && <ErrorNote error={call.error} onRetry={run} />}
+      {call.error && <ErrorNote error={call.error} onRetry={() => void run()} />}
       {embedded ? (
         <>
           <div className="flex flex-wrap items-center gap-3">
@@ -65,7 +97,7 @@ export function EmbeddingPage({ info }: { info: Info }) {
           {view === "heat" && <HeatMap embedded={embedded} />}
         </>
       ) : (
-        !call.error && <Empty icon={Waypoints} title={t("embed.emptyTitle")} text={t("embed.emptyText")} samples={[sample]} />
+        !call.error && <Empty icon={Waypoints} title={t(canSee ? "embed.emptyTitleSee" : "embed.emptyTitle")} text={t(canSee ? "embed.emptyTextSee" : "embed.emptyText")} samples={[sample]} />
       )}
     </SplitPage>
   );

@@ -2,7 +2,7 @@
 import { type PointerEvent, useEffect, useMemo, useState } from "react";
 import { formatNumber, useT } from "~/shared/i18n";
 import { useCanvas } from "../useCanvas";
-import type { Embedded } from "./exports";
+import { type Embedded, hasPictures } from "./exports";
 import { cosine } from "./vectors";
 
 const MAX_SHOWN = 150;
@@ -40,7 +40,7 @@ export function HeatMap({ embedded }: { embedded: Embedded }) {
   return (
     <div className="flex flex-col gap-4 lg:flex-row">
       <div className="relative aspect-square w-full max-w-[min(70dvh,48rem)] overflow-hidden rounded-lg border border-line bg-panel" onPointerMove={onMove} onPointerLeave={() => setAt(null)}>
-        <canvas ref={ref} role="img" aria-label={t("embed.heatLabel", { n: count })} className="absolute inset-0 size-full" />
+        <canvas ref={ref} role="img" aria-label={t(hasPictures(embedded) ? "embed.heatLabelSee" : "embed.heatLabel", { n: count })} className="absolute inset-0 size-full" />
       </div>
       <div className="min-w-0 lg:w-72">
         <div className="flex items-center gap-2 text-xs text-muted tabular-nums">
@@ -52,8 +52,12 @@ export function HeatMap({ embedded }: { embedded: Embedded }) {
         {at ? (
           <div className="mt-4 flex flex-col gap-2">
             <p className="text-lg font-semibold tabular-nums">{formatNumber(grid.values[y]![x]!, 3)}</p>
-            <p className="rounded-md bg-raised px-3 py-2 break-words">{embedded.texts[y]}</p>
-            <p className="rounded-md bg-raised px-3 py-2 break-words">{embedded.texts[x]}</p>
+            {[y, x].map((index, place) => (
+              <p key={place} className="flex items-center gap-3 rounded-md bg-raised px-3 py-2 break-words">
+                {embedded.pictures[index] && <img src={embedded.pictures[index]} alt="" className="size-12 shrink-0 rounded-sm object-cover" />}
+                <span className="min-w-0 flex-1">{embedded.texts[index]}</span>
+              </p>
+            ))}
           </div>
         ) : (
           <p className="mt-4 text-muted">{t("embed.heatHint")}</p>

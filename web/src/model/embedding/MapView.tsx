@@ -54,11 +54,12 @@ export function MapView({ embedded }: { embedded: Embedded }) {
       </div>
       {error && <ErrorNote error={error} />}
       <div className="flex min-h-96 flex-1 flex-col gap-4 lg:flex-row">
-        <Scatter points={points} texts={embedded.texts} chosen={picked} near={near.map(({ index }) => index)} onChoose={setChosen} />
+        <Scatter points={points} embedded={embedded} chosen={picked} near={near.map(({ index }) => index)} onChoose={setChosen} />
         {picked !== null && (
           <aside className="shrink-0 lg:w-72 lg:overflow-y-auto">
-            <h3 className="mb-2 font-medium">{embedded.texts[picked]}</h3>
-            <NearList near={near} texts={embedded.texts} onChoose={setChosen} />
+            {embedded.pictures[picked] && <img src={embedded.pictures[picked]} alt="" className="mb-2 max-h-40 max-w-full rounded-md border border-line" />}
+            <h3 className="mb-2 font-medium break-words">{embedded.texts[picked]}</h3>
+            <NearList near={near} embedded={embedded} onChoose={setChosen} />
           </aside>
         )}
       </div>

@@ -34,7 +34,7 @@ export function SearchView({ info, embedded }: { info: Info; embedded: Embedded 
         <Button kind="primary" type="submit" icon={Search} disabled={!query.trim() || call.running}>{t("embed.search")}</Button>
       </form>
       {call.error && <ErrorNote error={call.error} onRetry={() => void search()} />}
-      {found ? <NearList near={found} texts={embedded.texts} /> : <p className="text-muted">{t("embed.searchHint")}</p>}
+      {found ? <NearList near={found} embedded={embedded} /> : <p className="text-muted">{t("embed.searchHint")}</p>}
     </div>
   );
 }

@@ -2,12 +2,17 @@
 import { download } from "~/shared/files";
 
 export interface Embedded {
+  /** Texts, then the file names of pictures. */
   texts: string[];
+  /** Data URLs of pictures, at the places of their names; nothing at those of texts. */
+  pictures: (string | undefined)[];
   vectors: number[][];
 }
 
-export const saveJson = ({ texts, vectors }: Embedded): void =>
-  download("embeddings.json", JSON.stringify(texts.map((text, i) => ({ text, embedding: vectors[i] }))), "application/json");
+export const hasPictures = ({ pictures }: Embedded): boolean => pictures.some(Boolean);
+
+export const saveJson = ({ texts, pictures, vectors }: Embedded): void =>
+  download("embeddings.json", JSON.stringify(texts.map((text, i) => ({ [pictures[i] ? "image" : "text"]: text, embedding: vectors[i] }))), "application/json");
 
 /** A cell that begins with one of these would be read as a formula by a spreadsheet. */
 const cell = (text: string): string => `"${(/^[=+\-@\t\r]/.test(text) ? `'${text}` : text).replaceAll('"', '""')}"`;

@@ -30,7 +30,7 @@ export function ImagePage({ info }: { info: Info }) {
   const fields = useCallFields(info);
   const settings = useSettings(info);
   const call = useCall<Drawn>();
-  const [wish, setWish] = useState<Wish>({ prompt: "", negative: "", image: "" });
+  const [wish, setWish] = useState<Wish>({ prompt: "", negative: "", image: "", mask: "" });
   const { pictures, shown } = useStore(gallery, (s) => s);
   useEffect(() => void loadGallery(info.id), [info.id]);
 
@@ -41,6 +41,7 @@ export function ImagePage({ info }: { info: Info }) {
     const asked = {
       preview_every: PREVIEW_EVERY, ...fields, seed, prompt: wish.prompt,
       ...(wish.negative ? { negative_prompt: wish.negative } : {}), ...(wish.image ? { image: wish.image } : {}),
+      ...(wish.image && wish.mask ? { mask_image: wish.mask } : {}),
     };
     const drawn = await call.run(asked);
     if (!drawn) return;
@@ -68,7 +69,7 @@ export function ImagePage({ info }: { info: Info }) {
       {call.running ? (
         <Canvas preview={call.preview} />
       ) : picture ? (
-        <PictureView picture={picture} onReuse={reuse} onStart={(image) => setWish({ ...wish, image })} />
+        <PictureView picture={picture} onReuse={reuse} onStart={(image) => setWish({ ...wish, image, mask: "" })} />
       ) : (
         <Empty icon={ImageIcon} title={t("image.emptyTitle")} text={t("image.emptyText")} samples={samples} />
       )}

@@ -10,12 +10,15 @@ import { RunButton } from "../RunButton";
 import { setSettings, useSettings } from "../settings";
 import { FIELD, TextField } from "../SplitPage";
 import type { Calling } from "../useCall";
+import { MaskPainter } from "./MaskPainter";
 
 export interface Wish {
   prompt: string;
   negative: string;
   /** A data URL to start from; empty: from noise. */
   image: string;
+  /** White where that picture is to be drawn anew; empty: everywhere. */
+  mask: string;
 }
 
 interface WishProps {
@@ -40,19 +43,34 @@ export function WishForm({ info, wish, onWish, call }: WishProps) {
       <div className="sticky bottom-0 z-10 order-last -mx-4 -mb-4 border-t border-line bg-panel p-4">
         <RunButton label={t("image.draw")} icon={Paintbrush} disabled={!wish.prompt.trim() && !wish.image} call={call} />
       </div>
-      <StartPicture image={wish.image} onImage={(image) => onWish({ ...wish, image })} />
+      <StartPicture wish={wish} onWish={onWish} canPaint={canInpaint(info)} />
       <Seed value={settings.seed} onChange={(seed) => { const { seed: _, ...rest } = settings; change(seed === undefined ? rest : { ...rest, seed }); }} />
       {info.parameters && <SchemaForm schema={info.parameters} names={names} values={settings} defaults={info.defaults ?? {}} onChange={change} />}
     </>
   );
 }
 
-function StartPicture({ image, onImage }: { image: string; onImage: (url: string) => void }) {
+/** What a server does not say it cannot may be tried: it says why where it has to refuse. */
+const canInpaint = ({ parameters, capabilities }: Info): boolean => Boolean(parameters?.properties?.["mask_image"]) && capabilities.inpaint !== false;
+
+interface StartProps {
+  wish: Wish;
+  onWish: (wish: Wish) => void;
+  canPaint: boolean;
+}
+
+function StartPicture({ wish, onWish, canPaint }: StartProps) {
   const t = useT();
+  const onImage = (image: string): void => onWish({ ...wish, image, mask: "" });
+  const { image, mask } = wish;
   if (image) {
     return (
-      <div className="relative w-max">
-        <img src={image} alt={t("image.start")} className="max-h-32 rounded-md border border-line" />
+      <div className={`relative ${canPaint ? "" : "w-max"}`}>
+        {canPaint ? (
+          <MaskPainter key={image} url={image} mask={mask} onMask={(painted) => onWish({ ...wish, mask: painted })} />
+        ) : (
+          <img src={image} alt={t("image.start")} className="max-h-32 rounded-md border border-line" />
+        )}
         <IconButton small kind="plain" label={t("image.noStart")} icon={X} className="absolute -top-2 -right-2 rounded-full!" onClick={() => onImage("")} />
       </div>
     );

@@ -37,6 +37,8 @@ export interface Capabilities {
   tools?: boolean;
   structured?: boolean;
   images?: boolean;
+  /** Of pictures that are drawn: whether parts of one can be drawn anew. */
+  inpaint?: boolean;
   audio_in?: boolean;
   audio_out?: boolean;
   adapters?: boolean;
