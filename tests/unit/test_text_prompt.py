@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 from tests.unit.texts import KINDS, byte_level, sentencepiece
 
 from lorasmith.core.errors import DataProblem, UsageProblem
@@ -423,3 +424,10 @@ def test_models_that_do_not_think():
     assert thinking_of(load_tokenizer(MODEL_FOLDER)) is None
     for mode in ("on", "off"):
         assert text_of(byte_level(), prompt="x", reasoning_mode=mode) == text_of(byte_level(), prompt="x")
+
+
+def test_a_penalty_that_would_make_infinities_of_scores_is_refused():
+    """SRV-9: 5e-324 multiplies a score beyond every number; found by made-up requests."""
+    with pytest.raises(ValidationError, match="repetition_penalty"):
+        TextCall(prompt="x", repetition_penalty=5e-324)
+    assert TextCall(prompt="x", repetition_penalty=0.1).repetition_penalty == 0.1

@@ -59,7 +59,7 @@ class TextCall(Call):
         default=None, ge=0, le=1, description="Only tokens with this share of the likeliest one's probability"
     )
     repetition_penalty: float | None = Field(
-        default=None, gt=0, le=10, description="Above 1: what was said before becomes less likely"
+        default=None, ge=0.1, le=10, description="Above 1: what was said before becomes less likely"
     )
     frequency_penalty: float = Field(default=0, ge=-2, le=2, description="For each time that a token was written")
     presence_penalty: float = Field(default=0, ge=-2, le=2, description="Once a token was written")

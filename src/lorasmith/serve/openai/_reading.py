@@ -36,7 +36,7 @@ class TextGiven(Given):
     stream: bool | None = None
     top_k: int | None = Field(default=None, ge=-1, description="Beyond OpenAI's: only so many of the likeliest tokens")
     min_p: float | None = Field(default=None, ge=0, le=1)
-    repetition_penalty: float | None = Field(default=None, gt=0, le=10)
+    repetition_penalty: float | None = Field(default=None, ge=0.1, le=10)
 
     def sampling(self) -> dict[str, Any]:
         """The fields of a TextCall that have the same name here."""
