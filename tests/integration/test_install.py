@@ -423,6 +423,12 @@ def interrupted(models: Path, moment: float, how: signal.Signals, *extra: str) -
     return process.returncode, said
 
 
+def retimed(whole: float, took: float, code: int, *, is_early: bool) -> float:
+    """How long an installation takes by what the last one showed: the machine may be quicker now than when it was timed, or so slow
+    that the signal came before there was anything to clean up."""
+    return min(whole, took) if code == 0 else whole * 1.5 if is_early else whole
+
+
 def stop_at_random_moments(home: Path, how: signal.Signals, rounds: int) -> None:
     """At no moment does `list` show a half, and the next installation always comes to its end."""
     models, rng = home / "models", random.Random(int(how))
@@ -439,10 +445,9 @@ def stop_at_random_moments(home: Path, how: signal.Signals, rounds: int) -> None
         replacing = (models / "acme_tiny").exists()
         started = time.monotonic()
         code, said = interrupted(models, rng.uniform(0.3, whole_seconds), how, "--yes")
-        if code == 0:
-            whole_seconds = min(whole_seconds, time.monotonic() - started)  # quicker now than when it was timed
-        elif not reached and "Cleaning up" not in said:
-            whole_seconds *= 1.5  # slower now: the signal came before there was anything to clean up
+        whole_seconds = retimed(
+            whole_seconds, time.monotonic() - started, code, is_early=not reached and "Cleaning up" not in said
+        )
         mend(models)
         shown = installed_folders(models)
         assert [troubles(folder) for folder in shown] in ([], [[]])
