@@ -67,7 +67,7 @@ export function Composer({ info, draft, onDraft, onSend, writing, onStop }: Comp
       onDrop={(event) => take(event, event.dataTransfer.files)}
     >
       <div className="mx-auto max-w-3xl rounded-lg border border-line bg-panel shadow-low transition-colors focus-within:border-line-strong">
-        <Thumbnails urls={draft.images} onRemove={(index) => onDraft({ ...draft, images: draft.images.filter((_, i) => i !== index) })} />
+        <Thumbnails className="px-3 pt-3" urls={draft.images} onRemove={(index) => onDraft({ ...draft, images: draft.images.filter((_, i) => i !== index) })} />
         <textarea
           ref={area}
           rows={1}

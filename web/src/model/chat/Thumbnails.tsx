@@ -1,10 +1,10 @@
 import { X } from "lucide-react";
 import { useT } from "~/shared/i18n";
 
-export function Thumbnails({ urls, onRemove }: { urls: string[]; onRemove: (index: number) => void }) {
+export function Thumbnails({ urls, onRemove, className = "" }: { urls: string[]; onRemove: (index: number) => void; className?: string }) {
   const t = useT();
   return (
-    <ul className="flex flex-wrap gap-2 px-3 pt-3 empty:hidden">
+    <ul className={`flex flex-wrap gap-2 empty:hidden ${className}`}>
       {urls.map((url, index) => (
         <li key={index} className="relative">
           <img src={url} alt={t("picture.n", { n: index + 1 })} className="size-16 rounded-md border border-line object-cover" />

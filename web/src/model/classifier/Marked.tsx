@@ -26,7 +26,7 @@ export function Marked({ text, entities }: { text: string; entities: Entity[] })
         className="rounded-sm px-1 py-0.5 text-ink"
         style={{ background: `color-mix(in oklch, ${tint(kinds.indexOf(label))} 26%, transparent)` }}
       >
-        {characters.slice(start, end).join("")} <span className="text-xs font-semibold">{label}</span>
+        {characters.slice(start, end).join("")}{"\u00a0"}<span className="text-xs font-semibold">{label}</span>
       </mark>,
     );
     at = end;

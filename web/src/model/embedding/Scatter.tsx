@@ -36,26 +36,29 @@ export function Scatter({ points, embedded, chosen, near, onChoose }: ScatterPro
     if (!pen) return;
     pen.clearRect(0, 0, size.width, size.height);
     const marked = new Set(near);
-    places.forEach(([x, y], index) => {
+    // Pictures lie beneath: a point that they hid could not be found.
+    const order = places.map((_, index) => index).sort((a, b) => Number(!loaded[a]) - Number(!loaded[b]));
+    for (const index of order) {
+      const [x, y] = places[index]!;
       const isLit = index === chosen || index === hovered;
       const isMarked = isLit || marked.has(index);
       const picture = loaded[index];
       if (picture) {
         pen.globalAlpha = isMarked || chosen === null ? 1 : 0.45;
         drawPicture(pen, picture, x, y, isMarked ? colours.accent : colours.line);
-        return;
+        continue;
       }
       pen.beginPath();
       pen.arc(x, y, isLit ? 7 : marked.has(index) ? 6 : points.length > 2000 ? 2.5 : 5, 0, 2 * Math.PI);
       pen.globalAlpha = isMarked ? 1 : chosen === null ? 0.65 : 0.35;
       pen.fillStyle = isMarked || chosen === null ? colours.accent : colours.muted;
       pen.fill();
-    });
+    }
     pen.globalAlpha = 1;
     pen.font = "12px ui-sans-serif, system-ui, sans-serif";
     pen.fillStyle = colours.ink;
-    if (points.length <= MAX_LABELS) drawLabels(pen, places, texts.map((text, index) => (pictures[index] ? "" : text)), size.width);
-  }, [places, colours, hovered, chosen, near, texts, pictures, loaded, size, points.length, ref]);
+    if (points.length <= MAX_LABELS) drawLabels(pen, places, embedded, size.width);
+  }, [places, colours, hovered, chosen, near, embedded, loaded, size, points.length, ref]);
 
   const under = (event: PointerEvent): number | null => {
     const box = event.currentTarget.getBoundingClientRect();
@@ -113,15 +116,17 @@ function drawPicture(pen: CanvasRenderingContext2D, picture: HTMLImageElement, x
 }
 
 /** Beside each point its text, unless another stands there already. */
-function drawLabels(pen: CanvasRenderingContext2D, places: [number, number][], texts: string[], width: number): void {
-  const taken: [left: number, right: number, y: number][] = [];
+function drawLabels(pen: CanvasRenderingContext2D, places: [number, number][], { texts, pictures }: Embedded, width: number): void {
+  const taken: [left: number, right: number, y: number, height: number][] = places
+    .filter((_, index) => pictures[index])
+    .map(([x, y]) => [x - PICTURE_PX / 2, x + PICTURE_PX / 2, y, (PICTURE_PX + LINE_PX) / 2]);
   places.forEach(([x, y], index) => {
+    if (pictures[index]) return;
     const label = shortened(texts[index] ?? "");
-    if (!label) return;
     const long = pen.measureText(label).width;
     const left = x + LABEL_GAP_PX + long > width ? x - LABEL_GAP_PX - long : x + LABEL_GAP_PX;
-    if (taken.some(([l, r, at]) => Math.abs(at - y) < LINE_PX && left < r && left + long > l)) return;
-    taken.push([left, left + long, y]);
+    if (taken.some(([l, r, at, height]) => Math.abs(at - y) < height && left < r && left + long > l)) return;
+    taken.push([left, left + long, y, LINE_PX]);
     pen.fillText(label, left, y + 4);
   });
 }

@@ -19,7 +19,7 @@ export function PictureView({ picture, onReuse, onStart }: ViewProps) {
   const { prompt, negative_prompt, ...rest } = picture.parameters;
   const save = (): void => download(`${fileName(String(prompt ?? "picture"))}-${picture.seed ?? ""}.png`, bytesOfDataUrl(picture.url), "image/png");
   return (
-    <figure className="appear flex min-h-0 flex-1 flex-col gap-3">
+    <figure className="appear flex flex-col gap-3 md:min-h-0 md:flex-1">
       <div className="grid min-h-64 flex-1 place-items-center overflow-hidden rounded-lg border border-line bg-panel">
         <img src={picture.url} alt={String(prompt ?? "")} className="size-full max-h-[62dvh] object-contain" />
       </div>

@@ -1,5 +1,5 @@
 /** A picture with what was found in it. */
-import type { MouseEvent } from "react";
+import { type MouseEvent, useEffect, useRef, useState } from "react";
 import type { Blob64 } from "~/shared/api/types";
 import { dataUrl } from "~/shared/files";
 import { useT } from "~/shared/i18n";
@@ -18,9 +18,14 @@ interface StageProps {
   onPoint?: (point: [number, number]) => void;
 }
 
+const LABEL_PX = 12;
+
 export function Stage({ url, width, height, layers, lit, onLit, points = [], onPoint }: StageProps) {
   const t = useT();
   const unit = Math.max(width, height) / 100;
+  const { ref, shown } = useShownWidth();
+  // Readable on a phone too, where the picture is small.
+  const font = Math.max(unit * 2.2, shown ? (LABEL_PX * width) / shown : 0);
   const place = (event: MouseEvent<SVGSVGElement>): void => {
     const box = event.currentTarget.getBoundingClientRect();
     onPoint?.([Math.round(((event.clientX - box.left) / box.width) * width), Math.round(((event.clientY - box.top) / box.height) * height)]);
@@ -28,12 +33,12 @@ export function Stage({ url, width, height, layers, lit, onLit, points = [], onP
   return (
     <div className="relative mx-auto w-max max-w-full overflow-hidden rounded-lg border border-line">
       <img src={url} alt={t("picture.n", { n: 1 })} className="block max-h-[70dvh] max-w-full" />
-      <svg viewBox={`0 0 ${width} ${height}`} preserveAspectRatio="none" className={`absolute inset-0 size-full ${onPoint ? "cursor-crosshair" : ""}`} onClick={place} role="img" aria-label={t("vision.found", { n: layers.length })}>
+      <svg ref={ref} viewBox={`0 0 ${width} ${height}`} preserveAspectRatio="none" className={`absolute inset-0 size-full ${onPoint ? "cursor-crosshair" : ""}`} onClick={place} role="img" aria-label={t("vision.found", { n: layers.length })}>
         {layers.map((layer) => {
           const shared = { layer, dim: lit !== null && lit !== layer.id, onLit };
           if (layer.depth) return <image key={layer.id} href={dataUrl(layer.depth)} width={width} height={height} preserveAspectRatio="none" />;
           if (layer.mask) return <MaskLayer key={layer.id} {...shared} mask={layer.mask} width={width} height={height} />;
-          return <BoxLayer key={layer.id} {...shared} unit={unit} />;
+          return <BoxLayer key={layer.id} {...shared} font={font} />;
         })}
         {points.map(([x, y], index) => (
           <circle key={index} cx={x} cy={y} r={unit} fill="var(--accent)" stroke="white" strokeWidth={unit / 4} />
@@ -41,6 +46,18 @@ export function Stage({ url, width, height, layers, lit, onLit, points = [], onP
       </svg>
     </div>
   );
+}
+
+/** Width on the screen, which follows the window. */
+function useShownWidth() {
+  const ref = useRef<SVGSVGElement>(null);
+  const [shown, setShown] = useState(0);
+  useEffect(() => {
+    const observer = new ResizeObserver(([entry]) => setShown(entry?.contentRect.width ?? 0));
+    observer.observe(ref.current!);
+    return () => observer.disconnect();
+  }, []);
+  return { ref, shown };
 }
 
 interface LayerProps {
@@ -54,9 +71,8 @@ function MaskLayer({ layer, mask, dim, width, height }: LayerProps & { mask: Blo
   return url && <image href={url} width={width} height={height} preserveAspectRatio="none" opacity={dim ? 0.12 : 0.55} />;
 }
 
-function BoxLayer({ layer: { id, label, colour, box = [0, 0, 0, 0] }, dim, onLit, unit }: LayerProps & { unit: number }) {
+function BoxLayer({ layer: { id, label, colour, box = [0, 0, 0, 0] }, dim, onLit, font }: LayerProps & { font: number }) {
   const [x1, y1, x2, y2] = box;
-  const font = unit * 2.2;
   // Above the box where there is room, else inside.
   const top = y1 > font * 1.5 ? y1 - font * 1.4 : y1;
   return (

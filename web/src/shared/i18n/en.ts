@@ -111,6 +111,8 @@ export const en = {
   "param.height": "Height",
   "param.scheduler": "Scheduler",
   "param.n": "Pictures",
+  "param.seconds": "Seconds",
+  "param.pipeline": "Pipeline",
   "param.strength": "Strength",
   // Chat
   "chat.title": "Chat",

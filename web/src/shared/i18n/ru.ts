@@ -113,6 +113,8 @@ export const ru: Words = {
   "param.height": "Высота",
   "param.scheduler": "Планировщик",
   "param.n": "Картинок",
+  "param.seconds": "Секунд",
+  "param.pipeline": "Конвейер",
   "param.strength": "Сила",
   // Chat
   "chat.title": "Чат",

@@ -113,6 +113,8 @@ export const zh: Words = {
   "param.height": "高度",
   "param.scheduler": "调度器",
   "param.n": "图片数",
+  "param.seconds": "秒数",
+  "param.pipeline": "管线",
   "param.strength": "强度",
   // Chat
   "chat.title": "聊天",
