@@ -39,7 +39,7 @@ def long_rows(tmp_path_factory) -> Path:
 def test_a_rehearsal_leaves_no_trace(tiny_llama, sums, tmp_path, one_thread):
     """AUT-2: weights, optimizer and random generators are what they were; what it tells is true."""
     from lorasmith.workers.rehearsal import rehearse
-    from lorasmith.workers.train import Attempt
+    from lorasmith.workers.attempt import Attempt
 
     spec = planned(tiny_llama, sums, tmp_path / "run", max_steps=4)
     with Writer(spec.run_folder / "events.jsonl") as events:
@@ -300,7 +300,7 @@ def test_a_base_in_four_bit_learns_and_is_four_bit(tiny_llama, sums, tmp_path, o
     """TRN-1: QLoRA: NF4 with double quantization under the adapters, on a CPU; heads and embeddings stay as they are."""
     import bitsandbytes
 
-    from lorasmith.workers.train import Attempt
+    from lorasmith.workers.attempt import Attempt
 
     spec = planned(tiny_llama, sums, tmp_path / "run", method="qlora", max_steps=12, learning_rate=5e-3)
     with Writer(spec.run_folder / "events.jsonl") as events:

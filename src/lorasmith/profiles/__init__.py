@@ -2,10 +2,12 @@
 
 from lorasmith.profiles.custom import add, all_profiles, builtin, custom, get, remove
 from lorasmith.profiles.match import Match, matches, names_that_exist, require_match, targeted
-from lorasmith.profiles.profile import Profile, as_yaml, make, read, write
+from lorasmith.profiles.profile import ALL_LINEAR, ATTENTION, Profile, as_yaml, make, read, write
 from lorasmith.profiles.variants import VARIANT_NAMES, VARIANTS, Variant
 
 __all__ = [
+    "ALL_LINEAR",
+    "ATTENTION",
     "VARIANTS",
     "VARIANT_NAMES",
     "Match",

@@ -16,6 +16,8 @@ from lorasmith.core.registry import nearest
 from lorasmith.profiles.variants import VARIANTS, QuantizationName
 
 ALL_LINEAR = "all-linear"
+ATTENTION = "attention"
+"""The linear layers of attention alone."""
 _NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 _MAX_FILE_BYTES = 2**20
 

@@ -8,8 +8,9 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from lorasmith.serve.native import served_of
+from lorasmith.serve.reading import StrictRoute
 
-router = APIRouter(prefix="/v1", tags=["adapters"])
+router = APIRouter(prefix="/v1", tags=["adapters"], route_class=StrictRoute)
 
 
 class LoadAdapter(BaseModel):

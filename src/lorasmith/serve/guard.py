@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import ipaddress
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,6 +20,8 @@ from lorasmith.serve.spec import Limits
 _OPEN = frozenset({"/health"})
 _PAGE = frozenset({"/", "/favicon.ico"})
 _KINDS = ("application/json", "multipart/form-data")
+_LENGTH_DIGITS = 20
+_TWO_LENGTHS = "two_lengths"
 _HEADERS = (
     (b"x-content-type-options", b"nosniff"), (b"x-frame-options", b"DENY"), (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
@@ -65,17 +67,24 @@ class Guard:
                 fix=f"Call it by its address, or start it with --allow-host {_name_of(host)[:100]}.",
             )  # fmt: skip
         origin = headers.get("origin")
-        if origin is not None and origin not in self._origins and urlsplit(origin).netloc.lower() != host.lower():
+        if origin is not None and origin not in self._origins and (_place_of(origin) or None) != host.lower():
             raise HttpProblem(
                 403, f"Pages of '{origin[:100]}' may not call this server", code="origin_not_allowed",
                 fix=f"Start it with --allow-origin {origin[:100]} if you trust that page.",
             )  # fmt: skip
+        # With a picture, a frame or a link a browser sends no Origin; reading is forbidden to the page, but work would be done.
+        if origin is None and headers.get("sec-fetch-site") == "cross-site" and not self._is_page(scope):
+            raise HttpProblem(
+                403, "Another site's page asked for this", code="origin_not_allowed", fix="Open it yourself."
+            )
         path = scope["path"]
         if self._key and path not in _OPEN and not self._is_page(scope) and not self._has_key(headers):
             raise HttpProblem(
                 401, "A key is needed, and the right one was not sent", code="invalid_api_key",
                 fix="Send the header  Authorization: Bearer KEY  with the key that the server was started with.",
             )  # fmt: skip
+        if "content-length" in headers and "transfer-encoding" in headers:
+            raise HttpProblem(400, "The request has two lengths", code=_TWO_LENGTHS, fix="Leave Content-Length out.")
         if scope["type"] == "http" and scope["method"] in ("POST", "PUT", "PATCH"):
             self._check_body(headers)
 
@@ -95,7 +104,7 @@ class Guard:
                 415, f"A request of the kind '{kind[:100]}' is not read here", code="unsupported_media_type",
                 fix="Send JSON with the header  Content-Type: application/json  (or multipart/form-data with files).",
             )  # fmt: skip
-        if not length.isdigit():
+        if not (length.isascii() and length.isdigit() and len(length) < _LENGTH_DIGITS):
             raise HttpProblem(400, "The header Content-Length is no number", code="invalid_value")
         if int(length) > self._limits.max_body_mb * 10**6:
             raise _too_large(int(length), self._limits)
@@ -115,12 +124,27 @@ class Guard:
             await receive()
             await send({"type": "websocket.close", "code": 4000 + problem.status, "reason": problem.what[:120]})
             return
-        await answer(*as_http(problem))(scope, receive, _with_headers(send))
+        # Where a proxy may see another end of the request than we do, nothing behind it can be trusted (RFC 9112, 6.1).
+        more = [(b"connection", b"close")] if problem.code == _TWO_LENGTHS else []
+        await answer(*as_http(problem))(scope, receive, _with_headers(send, more))
 
 
 def _name_of(host: str) -> str:
-    """The name in a Host header, without the port."""
-    return urlsplit(f"//{host}").hostname or "" if host.count("[") <= 1 and not set(host) & set("/\\@#? ") else ""
+    """The name in a Host header, without the port; empty where there is none in it."""
+    if set(host) & set("/\\@#? "):
+        return ""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:  # brackets around what is no address
+        return ""
+
+
+def _place_of(origin: str) -> str:
+    """Name and port in an Origin header, as a Host header has them."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
 
 
 def _too_large(size: int, limits: Limits) -> HttpProblem:
@@ -130,10 +154,10 @@ def _too_large(size: int, limits: Limits) -> HttpProblem:
     )  # fmt: skip
 
 
-def _with_headers(send: Send) -> Send:
+def _with_headers(send: Send, more: Sequence[tuple[bytes, bytes]] = ()) -> Send:
     async def sent(message: Message) -> None:
         if message["type"] == "http.response.start":
-            message = {**message, "headers": [*message.get("headers", ()), *_HEADERS]}
+            message = {**message, "headers": [*message.get("headers", ()), *_HEADERS, *more]}
         await send(message)
 
     return sent

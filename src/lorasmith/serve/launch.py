@@ -84,13 +84,14 @@ async def _run(served: Served, listening: socket.socket, key: str) -> None:
     import uvicorn
 
     from lorasmith.serve.app import DRAIN_SECONDS, create_app
+    from lorasmith.serve.connections import patient
 
     spec = served.spec
     app = create_app(served, key=key, hosts=(spec.host, *spec.allow_host))
     config = uvicorn.Config(
         app, log_config=None, access_log=False, server_header=False, limit_concurrency=spec.max_connections,
         timeout_graceful_shutdown=int(DRAIN_SECONDS), timeout_keep_alive=30, ws_max_size=spec.max_body_mb * 10**6,
-        ws="websockets-sansio",
+        http=patient(spec.body_seconds), ws="websockets-sansio",
         h11_max_incomplete_event_size=64 * 1024, lifespan="on",
     )  # fmt: skip
     await uvicorn.Server(config).serve([listening])
@@ -186,6 +187,18 @@ def _shown(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
+class _OneEntry(logging.Formatter):
+    """Whatever a client had a hand in can begin no line of the log, and says nothing to the terminal that shows it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        lines = super().format(record).split("\n")
+        return "\n    ".join("".join(map(_seen, line)) for line in lines)
+
+
+def _seen(sign: str) -> str:
+    return sign if sign.isprintable() else sign.encode("unicode_escape").decode("ascii")
+
+
 def log_to(folder: Path) -> None:
     """`server.log` in `folder`, turned over into `archive/` by size (SRV-10)."""
     known = settings.load()
@@ -195,7 +208,7 @@ def log_to(folder: Path) -> None:
         folder / "server.log", maxBytes=size, backupCount=_KEPT_LOGS, encoding="utf-8"
     )
     handler.namer = lambda name: str(archive / Path(name).name)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s: %(message)s", "%Y-%m-%d %H:%M:%S"))
+    handler.setFormatter(_OneEntry("%(asctime)s %(levelname)s: %(message)s", "%Y-%m-%d %H:%M:%S"))
     for name in ("lorasmith.serve", "uvicorn.error"):
         logger = logging.getLogger(name)
         logger.setLevel(known.log_level.upper())

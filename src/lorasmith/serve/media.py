@@ -85,13 +85,16 @@ async def _fetched(url: str) -> bytes:
     try:
         async with httpx2.AsyncClient(timeout=_FETCH_SECONDS, follow_redirects=False, trust_env=False) as client:
             extensions = {"sni_hostname": parts.hostname}
-            async with client.stream("GET", target, headers=headers, extensions=extensions) as response:
+            async with (
+                asyncio.timeout(_FETCH_SECONDS),  # in all: the client's own counts each piece alone
+                client.stream("GET", target, headers=headers, extensions=extensions) as response,
+            ):
                 if response.status_code != 200:
                     raise HttpProblem(400, f"The URL answered {response.status_code}", code="url_unreachable")
                 async for chunk in response.aiter_bytes():
                     data += chunk
                     if len(data) > _MAX_FETCHED_BYTES:
                         raise HttpProblem(400, "The file at the URL is larger than 50 MB", code="url_too_large")
-    except httpx2.HTTPError as error:
+    except (httpx2.HTTPError, TimeoutError) as error:
         raise HttpProblem(400, "The URL cannot be fetched", code="url_unreachable", why=type(error).__name__) from None
     return bytes(data)

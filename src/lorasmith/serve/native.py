@@ -14,12 +14,12 @@ from lorasmith.families._calls import TextCall
 from lorasmith.serve import events
 from lorasmith.serve.answers import text_body, whole_other, whole_text
 from lorasmith.serve.problems import HttpProblem
-from lorasmith.serve.reading import call_kind, checked, read_call
+from lorasmith.serve.reading import StrictRoute, call_kind, checked, read_call
 from lorasmith.serve.state import BASE, Served
 from lorasmith.serve.text.prompt import prompt_of
 
 VERSION = metadata.version("lorasmith")
-router = APIRouter(tags=["native"])
+router = APIRouter(tags=["native"], route_class=StrictRoute)
 _SPEAKING = ("text-to-speech", "text-to-audio")
 _PAST_TEXT = 20_000  # characters in an address
 

@@ -245,8 +245,8 @@ class Served:
             raise UsageProblem("lora_path is empty or no path")
         try:
             folder = locate_adapter(path).resolve()
-        except OSError as error:
-            raise UsageProblem("lora_path is no path", why=f"{error.strerror}.") from None
+        except (OSError, RuntimeError) as error:  # too long; the home of nobody
+            raise UsageProblem("lora_path is no path", why=f"{getattr(error, 'strerror', error)}.") from None
         if not any(folder.is_relative_to(root) for root in allowed_folders(self.model, self.engine_spec.adapters)):
             raise UsageProblem(
                 "Adapters are loaded only from where adapters are kept",

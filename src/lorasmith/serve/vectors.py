@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,8 +13,10 @@ from lorasmith.serve import events
 from lorasmith.serve.answers import whole_other
 from lorasmith.serve.native import served_of
 from lorasmith.serve.problems import HttpProblem
+from lorasmith.serve.reading import StrictRoute
 
-router = APIRouter(tags=["embedding"])
+_Number = Annotated[float, Field(ge=-1e38, le=1e38, description="As far as 32 bits reach")]
+router = APIRouter(tags=["embedding"], route_class=StrictRoute)
 
 
 class SimilarityRequest(BaseModel):
@@ -59,7 +61,7 @@ class ProjectRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     texts: list[str] = Field(default=[], max_length=10_000)
-    vectors: list[list[float]] = Field(default=[], max_length=10_000)
+    vectors: list[list[_Number]] = Field(default=[], max_length=10_000)
     method: Literal["pca", "tsne", "umap"] = "pca"
     adapter: str = ""
 

@@ -16,6 +16,8 @@ StopReason = Literal[
     "diverged",
     "stopped_by_user",
     "time_limit",
+    "paused",
+    "outdone",
 ]
 
 SLOPE_EVALUATIONS = 5

@@ -41,6 +41,7 @@ from lorasmith.training.ladder import step_down
 from lorasmith.training.report import TrainReport
 from lorasmith.training.spec import (
     BASE_FILE,
+    DATA_FILE,
     LOCK_FILE,
     REFERENCE_FILE,
     SPEC_FILE,
@@ -51,7 +52,7 @@ from lorasmith.training.spec import (
     spec_of,
 )
 
-_DATA_FILE, _EVENTS_FILE, _REPORT_FILE = "data.arrow", "events.jsonl", "training_report.json"
+_EVENTS_FILE, _REPORT_FILE = "events.jsonl", "training_report.json"
 QUANTIZER = "bitsandbytes"
 _PLANNED_VARIANTS = {"lora", "rslora", "lora+"}
 # Kinds of problems that mean "not like this", against those of a run that broke and whose logs are wanted.
@@ -102,14 +103,14 @@ def train(
     existed = folder.exists()
     paths.make_folder(folder)
     try:
-        return _run_training(_planned(spec, facts, folder, on_event, on_plan), on_event, curves_port)
+        return _run_training(planned(spec, facts, folder, on_event, on_plan), on_event, curves_port)
     except LorasmithError as problem:
         if problem.kind in _REFUSALS:
             _leave_nothing(folder, existed)
         raise
 
 
-def _planned(spec: TrainSpec, facts: ModelFacts, folder: Path, on_event: Listener, on_plan: PlanListener) -> WorkerSpec:
+def planned(spec: TrainSpec, facts: ModelFacts, folder: Path, on_event: Listener, on_plan: PlanListener) -> WorkerSpec:
     """Read the data into `folder`, choose what was not given, and say so."""
     tokenizer = load_tokenizer(facts.local_folder, template=spec.template)
     source = open_source(Path(spec.data), columns=spec.columns, skip_bad_rows=spec.skip_bad_rows)
@@ -123,13 +124,13 @@ def _planned(spec: TrainSpec, facts: ModelFacts, folder: Path, on_event: Listene
         on_event(Progress(stage="prepare", done=tally.num_rows, total=0, unit="rows"))
 
     data_facts = prepare(
-        source, tokenizer, folder / _DATA_FILE, objective=objective, eval_fraction=spec.eval_fraction,
+        source, tokenizer, folder / DATA_FILE, objective=objective, eval_fraction=spec.eval_fraction,
         seed=spec.seed, learn_all=spec.loss_on == "all",
         on_rows=count,
     )  # fmt: skip
     _judge(tally, on_event)
     machine = hardware.observe()
-    given = _given(spec)
+    given = given_in(spec)
     device = machine.device if given.get("device") in (None, "auto") else given["device"]
     profile = profiles.get(spec.profile) if spec.profile else None
     if profile:
@@ -173,11 +174,11 @@ def _judge(tally: Tally, on_event: Listener) -> None:
         on_event(Warn(message=f"{finding}."))
 
 
-def _given(spec: TrainSpec) -> dict[str, Any]:
+def given_in(spec: TrainSpec) -> dict[str, Any]:
     """What the user gave, as the rules want it."""
     given = {name: value for name, value in spec.model_dump().items() if value is not None}
     targets = given.get("target_modules")
-    if targets and targets != "all-linear":
+    if targets and targets not in (profiles.ALL_LINEAR, profiles.ATTENTION):
         given["target_modules"] = [name.strip() for name in targets.split(",") if name.strip()]
     return given
 
@@ -237,7 +238,7 @@ def _leave_nothing(folder: Path, existed: bool) -> None:
     """A training that was refused before its first checkpoint leaves no trace."""
     if (folder / "checkpoints" / "last").exists():
         return
-    for name in (_DATA_FILE, SPEC_FILE, _EVENTS_FILE, LOCK_FILE, BASE_FILE, REFERENCE_FILE):
+    for name in (DATA_FILE, SPEC_FILE, _EVENTS_FILE, LOCK_FILE, BASE_FILE, REFERENCE_FILE):
         (folder / name).unlink(missing_ok=True)
     for name in ("logs", "checkpoints"):
         shutil.rmtree(folder / name, ignore_errors=True)
@@ -297,7 +298,7 @@ def _smaller(folder: Path, wanted: str) -> WorkerSpec:
         return step_down(spec, start, step, wanted, can_quantize=spec.can_quantize)
     except DoesNotFitProblem as problem:
         facts, data = know_model(spec.spec.model), DataFacts(**spec.data_facts)
-        fix = ways_out(spec.plan, _given(spec.spec), facts, data, hardware.observe())
+        fix = ways_out(spec.plan, given_in(spec.spec), facts, data, hardware.observe())
         raise DoesNotFitProblem(problem.what, why=problem.why, fix=fix) from None
 
 

@@ -16,6 +16,7 @@ from lorasmith.profiles import VARIANTS
 SPEC_FILE = "spec.json"
 BASE_FILE = "base.json"  # what the untouched base made of the held-out rows
 REFERENCE_FILE = "reference.npz"  # how likely it finds the answers that were judged, for preferences
+DATA_FILE = "data.arrow"
 LOCK_FILE = ".lock"  # held in a run's folder by the worker that trains there
 
 
@@ -56,7 +57,9 @@ class TrainSpec(BaseModel):
     lora_r: int | None = Field(default=None, ge=1, le=1024, description="Rank of the adapter")
     lora_alpha: float | None = Field(default=None, gt=0, description="Scaling of the adapter")
     lora_dropout: float | None = Field(default=None, ge=0, lt=1, description="Dropout before the adapter")
-    target_modules: str | None = Field(default=None, description="Layers to adapt: all-linear, or names with commas")
+    target_modules: str | None = Field(
+        default=None, description="Layers to adapt: all-linear, attention, or names with commas"
+    )
     max_length: int | None = Field(default=None, ge=8, description="Tokens a row, at most")
     warmup_steps: int | None = Field(default=None, ge=0, description="Steps over which the rate rises")
     schedule: Literal["cosine", "linear", "constant"] | None = Field(default=None, description="How the rate falls")
@@ -107,6 +110,17 @@ class DecisionMade(BaseModel):
     reason: str
 
 
+class TrialCourse(BaseModel):
+    """How far a trial of a search goes, this time."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pause_at: int
+    """The step after which it waits, with a checkpoint, until it is known whether it is worth going on."""
+    stop_above: dict[int, float] = {}
+    """By step, the validation loss above which it is not."""
+
+
 class WorkerSpec(BaseModel):
     """What the training worker is given: only plain values, so that it can be started anywhere."""
 
@@ -129,6 +143,8 @@ class WorkerSpec(BaseModel):
     """What was decided on the way here: smaller plans, lower rates."""
     watch_parent: bool = True
     """Stop with a checkpoint when the process that started it is gone."""
+    trial: TrialCourse | None = None
+    """For a training that is one of a search's trials."""
 
 
 def result_folder(method: str) -> str:

@@ -19,6 +19,8 @@ STOP_SENTENCES = {
     "diverged": "It stopped because the loss rose out of bounds.",
     "stopped_by_user": "It was stopped by hand.",
     "time_limit": "It stopped at its time limit.",
+    "paused": "It waits until it is known whether it is worth going on.",
+    "outdone": "It stopped early: other trials were better by then.",
 }
 _MIN_GAIN = 0.01  # of the loss: less is no difference
 # What says nothing of what is learnt, and what another run must not have: its folder is taken.

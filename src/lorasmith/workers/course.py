@@ -134,6 +134,8 @@ class Course(TrainerCallback):
         return control
 
     def _rehearse(self, step: int) -> None:
+        if self.spec.trial:
+            return  # a search would rehearse the same rows again and again; what does not fit ends its trial
         self.rehearsed = rehearse(self.trainer, self.validation)
         if not step:
             require_finite(self.rehearsed.loss, self.trainer.model, self.spec.model_folder)
@@ -170,7 +172,7 @@ class Course(TrainerCallback):
         is_due = self._is_due(step)
         if is_due:
             self._evaluate(step, control)
-        self._look_around(control)
+        self._look_around(step, control)
         over = step == self.plan.steps
         overdue = time.monotonic() - self.trainer.last_save > SAVE_EVERY_SECONDS
         if control.should_training_stop or overdue or is_due or over:
@@ -255,6 +257,9 @@ class Course(TrainerCallback):
         if verdict.stop and step < self.plan.steps:
             self.stop_reason = verdict.stop
             control.should_training_stop = True
+        elif self.spec.trial and last.val_loss > self.spec.trial.stop_above.get(step, math.inf):
+            self.stop_reason = "outdone"
+            control.should_training_stop = True
         control.should_save = True
         values = {
             "loss/validation": last.val_loss, "overfitting_score": verdict.gap, "token_accuracy": last.token_accuracy,
@@ -266,15 +271,18 @@ class Course(TrainerCallback):
         lines = autolearn.describe(self.history, verdict, self.plan.steps, self.plan.objective)
         self.decide(step, verdict.stop or "continue", verdict.reason, lines)
 
-    def _look_around(self, control: Any) -> None:
+    def _look_around(self, step: int, control: Any) -> None:
         """Reasons to stop that come from outside."""
-        limit = self.spec.spec.time_limit
+        limit, trial = self.spec.spec.time_limit, self.spec.trial
         abandoned = self.spec.watch_parent and os.getppid() != self.parent
         if self.asked_to_stop or abandoned:
             self.stop_reason = "stopped_by_user"
             control.should_training_stop = True
         elif limit is not None and self.elapsed() > 60 * limit:
             self.stop_reason = "time_limit"
+            control.should_training_stop = True
+        elif trial and step == trial.pause_at < self.plan.steps and not control.should_training_stop:
+            self.stop_reason = "paused"
             control.should_training_stop = True
 
 

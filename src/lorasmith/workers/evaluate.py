@@ -9,7 +9,7 @@ from typing import Any
 
 from lorasmith.core import paths
 from lorasmith.core.events import Progress, Writer
-from lorasmith.data.tokenizer import load_tokenizer
+from lorasmith.data.tokenizer import Tokenizer, load_tokenizer
 from lorasmith.evaluation.metrics import AUTO, metrics_of
 from lorasmith.evaluation.spec import EvaluateJob
 from lorasmith.families import FAMILIES
@@ -30,6 +30,13 @@ def evaluate(text: str, events: Writer) -> dict[str, Any]:
     rows = Rows(job.data_path, 0, "all", max_length=job.max_length, limit=job.spec.sample or 0)
     base = FAMILIES.get(job.family).load(job.model_folder, dtype=job.precision, device=job.device)
     model = lora.load_adapters(base, job.adapters)
+    paths.write_json(job.answers_path, answered(job, model, rows, tokenizer, events))
+    return {"rows": len(rows)}
+
+
+def answered(job: EvaluateJob, model: Any, rows: Rows, tokenizer: Tokenizer, events: Writer) -> dict[str, Any]:
+    """`prompts`, `wanted`, and by model (the base, and each of the job's adapters, which are on it) `columns` of answers with what
+    the wanted ones cost it, and `probe` of general questions."""
     asked = job.spec.metrics
     generates = asked == AUTO or any(metric.needs_answers for metric in metrics_of(asked))
     probe = Rows(job.probe_path, 0, "all", max_length=job.max_length) if job.probe_path else None
@@ -61,8 +68,7 @@ def evaluate(text: str, events: Writer) -> dict[str, Any]:
         ]
         probed[name] = [{"nll": loss.nll, "tokens": loss.tokens} for loss in known]
     texts = [tokenizer.encoder.decode(prompt) for prompt in prompts]
-    paths.write_json(job.answers_path, {"prompts": texts, "wanted": wanted, "columns": columns, "probe": probed})
-    return {"rows": len(rows)}
+    return {"prompts": texts, "wanted": wanted, "columns": columns, "probe": probed}
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from peft import PeftModel
 from safetensors.torch import load_file, save_file
 
 from lorasmith.core.errors import NotFoundProblem, UsageProblem
+from lorasmith.profiles import ATTENTION
 from lorasmith.workers import plain
 from lorasmith.workers.dropout import use_sparse_dropout
 from lorasmith.workers.targets import as_names, has_fused_experts, layers_of
@@ -75,6 +76,17 @@ def apply_lora(model: torch.nn.Module, plan: AdapterPlan, base: str) -> PeftMode
     return wrapped
 
 
+def remove_lora(model: PeftModel) -> torch.nn.Module:
+    """The base beneath the adapters, bit for bit what it was before any were put on it, and with no trace of them.
+
+    Not for variants that take their start out of the base's weights.
+    """
+    base = model.unload()
+    for trace in ("peft_config", "_hf_peft_config_loaded"):
+        vars(base).pop(trace, None)
+    return base
+
+
 def adapter_config(model: torch.nn.Module, plan: AdapterPlan) -> Any:
     """PEFT's configuration of the plan's adapter for this model.
 
@@ -85,7 +97,8 @@ def adapter_config(model: torch.nn.Module, plan: AdapterPlan) -> Any:
     _require_modules(model, plan)
     config = config_of(plan, layers, quantized=_quantization(model))
     # Fused experts are no layers: PEFT's LoRA finds them by the names they had, where it is asked by those.
-    by_name = has_fused_experts(model) and isinstance(config, peft.LoraConfig) and not plan.modules_to_save
+    is_asked_by_name = plan.target_modules != ATTENTION and not plan.modules_to_save
+    by_name = is_asked_by_name and has_fused_experts(model) and isinstance(config, peft.LoraConfig)
     config.target_modules = as_names(plan.target_modules) if by_name else set(layers)
     if hasattr(config, "fan_in_fan_out"):
         config.fan_in_fan_out = any(type(layer).__name__ == "Conv1D" for layer in layers.values())
@@ -304,5 +317,5 @@ def _kind(folder: Path) -> str:
 
 __all__ = [
     "AdapterPlan", "adapter_config", "after_step", "apply_lora", "base_only", "extra_loss", "load_adapters", "parameter_groups",
-    "peft", "ranks", "restore_adapter", "save_adapter", "save_state",
+    "peft", "ranks", "remove_lora", "restore_adapter", "save_adapter", "save_state",
 ]  # fmt: skip

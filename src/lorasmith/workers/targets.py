@@ -10,9 +10,9 @@ from transformers.pytorch_utils import Conv1D
 
 from lorasmith.core.errors import UsageProblem
 from lorasmith.families._base import NOT_ADAPTED
-from lorasmith.profiles import names_that_exist, targeted
+from lorasmith.profiles import ALL_LINEAR, ATTENTION, names_that_exist, targeted
 
-ALL_LINEAR = ("all-linear", "auto")
+_ALL_LINEAR = (ALL_LINEAR, "auto")
 _LINEAR = (torch.nn.Linear, Conv1D)
 _NAMED = (*_LINEAR, torch.nn.Conv2d, torch.nn.Embedding)
 # A mixture's shared expert is a layer like others; T5's shared embedding, which the name is listed for, is no Linear.
@@ -22,9 +22,11 @@ _SCANS = {"mamba", "mamba2", "falcon_mamba", "falcon_h1", "nemotron_h"}
 
 
 def as_names(targets: str | Sequence[str]) -> str | list[str]:
-    """`all-linear`, or a list of names of what was written with commas."""
+    """`all-linear`, `attention`, or a list of names of what was written with commas."""
     if isinstance(targets, str):
-        return ALL_LINEAR[0] if targets in ALL_LINEAR else [part.strip() for part in targets.split(",") if part.strip()]
+        if targets == ATTENTION:
+            return ATTENTION
+        return ALL_LINEAR if targets in _ALL_LINEAR else [part.strip() for part in targets.split(",") if part.strip()]
     return list(targets)
 
 
@@ -43,6 +45,8 @@ def layers_of(
     free = [name for name in linear if not set(name.split(".")) & set(trained_in_full)]
     if isinstance(asked, str):
         chosen = [name for name in free if _is_adapted(model, name)]
+        if asked == ATTENTION:
+            chosen = [name for name in chosen if any("att" in part for part in name.split(".")[:-1])]
     else:
         named = [name for name, part in parts.items() if isinstance(part, _NAMED)]
         chosen = targeted(asked, named)

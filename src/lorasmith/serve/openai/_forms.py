@@ -54,5 +54,5 @@ def _value(text: str) -> Any:
     """A number or a switch; anything else stays the text it is: one of several words, or what the field refuses by its name."""
     try:
         return json.loads(text.lower())
-    except ValueError:
+    except (ValueError, RecursionError):
         return text

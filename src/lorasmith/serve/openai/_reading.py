@@ -16,6 +16,7 @@ from lorasmith.serve.state import Served, Voice
 
 MAX_CHOICES = 8
 _SEEDS = 2**63
+_ID_DIGITS = 20
 
 
 class Given(BaseModel):
@@ -77,7 +78,7 @@ class SampledGiven(TextGiven):
 
 
 def _token_id(key: str) -> int:
-    if not key.isdigit():
+    if not (key.isascii() and key.isdigit() and len(key) < _ID_DIGITS):
         raise HttpProblem(
             400, f"logit_bias names '{key[:60]}', which is no token id", code="invalid_value", param="logit_bias",
             fix='{"logit_bias": {"1234": -100}}',

@@ -12,6 +12,7 @@ from typing import Any, cast
 from lorasmith.core.errors import UsageProblem
 from lorasmith.data.examples import Message, Role, kind_of
 from lorasmith.families._calls import TextCall
+from lorasmith.serve.nesting import is_too_deep
 
 _ROLES: dict[str, Role] = {
     "system": "system", "developer": "system", "user": "user", "assistant": "assistant", "tool": "tool", "function": "tool",
@@ -136,9 +137,9 @@ def _call(call: Any, index: int) -> dict[str, Any]:
     if isinstance(arguments, str):
         try:
             arguments = json.loads(arguments) if arguments.strip() else {}
-        except ValueError:
+        except (ValueError, RecursionError):
             arguments = None
-    if not isinstance(name, str) or not isinstance(arguments, dict):
+    if not isinstance(name, str) or not isinstance(arguments, dict) or is_too_deep(arguments):
         raise _wrong(
             index, "holds a tool call that has no name, or whose arguments are no JSON object",
             fix='{"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": "{\\"city\\": \\"Oslo\\"}"}}',

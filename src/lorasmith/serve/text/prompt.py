@@ -19,7 +19,8 @@ from lorasmith.serve.text.thinking import Thinking, template_variables
 
 _CUT = "\ufdd2"
 """A noncharacter inside the text of a special token, where the text is cut in two before it is encoded."""
-_MARKS = re.compile(f"[{START}{STOP}{_CUT}]")
+_MARKS = re.compile(f"[{START}{STOP}{_CUT}\ud800-\udfff]")
+"""What no text may hold: our own marks, and halves of characters, which no tokenizer takes."""
 _COMMON_OPTIONS = frozenset(
     {"enable_thinking", "thinking", "reasoning", "reasoning_effort", "thinking_budget", "preserve_thinking"}
 )

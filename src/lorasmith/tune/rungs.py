@@ -1,0 +1,73 @@
+"""Which trials go on: successive halving over rungs, and the median inside the last one (TUN-2). Pure: losses in, verdicts out.
+
+A unit is a sixteenth of the rows that the automatic choice would learn from. Trials are compared at the same number of rows, whatever
+their batches. Successive halving: Jamieson & Talwalkar, arXiv 1502.07943; the median rule: Golovin et al., "Google Vizier" (2017),
+section 3.2.2.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+UNITS = 16
+RUNGS = (1, 4)
+"""The units after which trials are compared and most of them end."""
+_KEPT = 4  # of so many trials one goes on from the first rung
+_LEAST_CURVES = 2
+
+Verdict = Literal["on", "out", "wait"]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a trial has come."""
+
+    number: int
+    losses: Mapping[int, float]
+    """Validation loss by units."""
+    is_over: bool = False
+    """It goes no further, or has come to its end."""
+
+    def at(self, units: int) -> float | None:
+        """The lowest loss up to there; None where it has not come so far, though it may. What ended before stands with what it
+        had."""
+        if not self.losses:
+            return math.inf if self.is_over else None
+        if max(self.losses) < units and not self.is_over:
+            return None
+        return min((loss for at, loss in self.losses.items() if at <= units), default=math.inf)
+
+
+def kept(trials: int, rung: int, finalists: int) -> int:
+    """How many of so many trials go on from a rung."""
+    return max(finalists, math.ceil(trials / _KEPT)) if rung == 0 else finalists
+
+
+def verdict(one: Standing, others: Collection[Standing], rung: int, places: int) -> Verdict:
+    """Whether a trial that has come to `rung` is among the best `places` there: certainly, certainly not, or not known until others
+    have come as far."""
+    own = one.at(RUNGS[rung])
+    if own is None:
+        return "wait"
+    better, unknown = 0, 0
+    for other in others:
+        loss = other.at(RUNGS[rung])
+        unknown += loss is None
+        better += loss is not None and (loss, other.number) < (own, one.number)
+    if better >= places or not math.isfinite(own):
+        return "out"
+    return "on" if better + unknown < places else "wait"
+
+
+def medians(others: Collection[Standing]) -> dict[int, float]:
+    """By units beyond the last rung, the median of the losses that other trials had there: a finalist above it is outdone."""
+    found: dict[int, float] = {}
+    for units in range(RUNGS[-1] + 1, UNITS):
+        losses = [other.losses[units] for other in others if units in other.losses]
+        if len(losses) >= _LEAST_CURVES:
+            found[units] = statistics.median(losses)
+    return found

@@ -1,0 +1,65 @@
+"""A trial's parameters as a training: its plan, where it lies, how far it goes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lorasmith.core.facts import DataFacts, ModelFacts
+from lorasmith.plan.choose import TrainPlan, choose
+from lorasmith.plan.hardware import HardwareFacts
+from lorasmith.training.launch import given_in
+from lorasmith.training.spec import TrialCourse, WorkerSpec
+from lorasmith.tune import space
+from lorasmith.tune.rungs import UNITS
+
+
+class Trials:
+    """Makes trainings of parameters. `start` is the automatic choice, which is trial 0."""
+
+    def __init__(self, start: WorkerSpec, facts: ModelFacts, machine: HardwareFacts):
+        self.start, self.facts, self.machine = start, facts, machine
+        plan = start.plan
+        self.unit_rows = plan.effective_batch * plan.steps / UNITS
+
+    def plan(self, params: Mapping[str, Any]) -> TrainPlan:
+        """The plan of a trial. Raises DoesNotFitProblem where not even one row at a time fits."""
+        automatic = self.start.plan
+        held = {"max_length": automatic.max_length, "precision": automatic.precision, "method": automatic.method}
+        given = given_in(self.start.spec) | held | space.as_given(params, automatic)
+        plan = choose(
+            given, self.facts, DataFacts(**self.start.data_facts), self.machine, can_quantize=self.start.can_quantize
+        )
+        every = max(1, round(self.unit_rows / plan.effective_batch))
+        return plan.model_copy(
+            update={
+                "warmup_steps": round(params["warmup"] * plan.steps),
+                "eval_every": every,
+                "evaluations": -(-plan.steps // every),
+                "eval_rows": automatic.eval_rows,
+            }
+        )
+
+    def spec(self, plan: TrainPlan, folder: Path, *, units: int, stop_above: Mapping[int, float]) -> WorkerSpec:
+        """What the worker is given to train a trial in `folder` for so many units from its start on; `stop_above` by units."""
+        last = folder / "checkpoints" / "last"
+        every = plan.eval_every
+        course = TrialCourse(
+            pause_at=units * every, stop_above={at * every: loss for at, loss in stop_above.items()}
+        )
+        # As often as it is looked at, so much more patience it takes: in rows it is a training's.
+        patience = round(self.start.spec.patience * max(1.0, UNITS / max(1, self.start.plan.evaluations)))
+        return self.start.model_copy(
+            update={
+                "spec": self.start.spec.model_copy(update={"patience": patience}),
+                "plan": plan,
+                "run_folder": folder,
+                "resume_from": last.resolve() if last.exists() else None,
+                "trial": course,
+            }
+        )
+
+    def units(self, plan: TrainPlan, losses: Mapping[int, float]) -> dict[int, float]:
+        """Validation losses by units, of losses by step."""
+        return {step // plan.eval_every: loss for step, loss in sorted(losses.items()) if step >= plan.eval_every}

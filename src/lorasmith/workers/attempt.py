@@ -1,0 +1,210 @@
+"""One way through a training: what it starts from, the steps, and what is left behind. The training worker and the search make
+their trainings of it."""
+
+from __future__ import annotations
+
+import gc
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from lorasmith.core import paths
+from lorasmith.core.errors import DataProblem
+from lorasmith.core.events import Warn, Writer
+from lorasmith.core.facts import PREFERENCES, DataFacts
+from lorasmith.data.findings import truncation
+from lorasmith.data.tokenizer import Tokenizer, load_tokenizer
+from lorasmith.plan import hardware
+from lorasmith.plan.choose import TrainPlan
+from lorasmith.training import report
+from lorasmith.training.spec import DATA_FILE, WorkerSpec
+from lorasmith.workers import comparison, lora
+from lorasmith.workers.course import Course
+from lorasmith.workers.learner import Learner, load_base, require_finite
+from lorasmith.workers.rows import Rows
+from lorasmith.workers.runtime import give_blocks_back, is_out_of_memory, limit_memory
+from lorasmith.workers.trainer import LoraTrainer, Run
+
+_LEFT_ALONE = 0.05  # of the free memory, for others
+
+
+@dataclass
+class Material:
+    """What a training starts from, in memory. A search keeps one for all its trials."""
+
+    tokenizer: Tokenizer
+    rows: Rows
+    validation: Rows
+    model: Any
+    """The untouched base."""
+    base: dict[str, Any] | None
+    """What it makes of the held-out rows: `losses` and `answers`; None where there are none."""
+
+
+def gather(spec: WorkerSpec, events: Writer) -> Material:
+    """Read the rows and load the base. Raises errors of memory, and problems of the data or the weights."""
+    plan, facts = spec.plan, DataFacts(**spec.data_facts)
+    if plan.tight_memory:
+        give_blocks_back()
+    transformers.set_seed(spec.spec.seed)
+    data = spec.run_folder / DATA_FILE
+    rows = Rows(data, facts.threshold, "train", max_length=plan.max_length)
+    _check_rows(rows, spec, events)
+    validation = Rows(data, facts.threshold, "validation", max_length=plan.max_length, limit=plan.eval_rows)
+    tokenizer = load_tokenizer(spec.model_folder)
+    model = load_base(spec, facts.largest_id)
+    if plan.device == "cpu":
+        limit_memory(_room(plan))
+    base = None
+    if len(validation):
+        base = comparison.of_base(model, validation, tokenizer, spec)
+        require_finite(sum(base["losses"].values()), model, spec.model_folder)
+    return Material(tokenizer, rows, validation, model, base)
+
+
+class Attempt:
+    """One way through a training: made anew, with a smaller plan or a lower rate, where the one before broke off.
+
+    With `material` it starts from what is in memory already.
+    """
+
+    def __init__(self, spec: WorkerSpec, events: Writer, turns: int = 0, material: Material | None = None):
+        self.spec, self.events, self.turns = spec, events, turns
+        self.facts = DataFacts(**spec.data_facts)
+        self.material = material
+        self.learner: Learner
+        self.course: Any = None
+        """A Course, once there is one."""
+
+    def prepare(self) -> Course:
+        """Everything in memory, nothing trained. Raises what `gather` raises."""
+        spec = self.spec
+        material = self.material = self.material or gather(spec, self.events)
+        self.learner = Learner(spec, material.model)
+        trainer = self.make_trainer(material)
+        course = self.course = Course(spec, self.events, trainer, self.learner, material.validation)
+        trainer.add_callback(course)
+        if spec.resume_from:
+            course.restore(spec.resume_from)
+        course.turns = self.turns
+        course.base_loss = material.base["losses"].get("val_loss") if material.base else None
+        course.decisions += [decision for decision in spec.made if decision not in course.decisions]
+        return course
+
+    def make_trainer(self, material: Material) -> Run:
+        """The trainer for the plan's objective."""
+        spec, rate_factor = self.spec, 0.5**self.turns
+        if spec.plan.objective in PREFERENCES:
+            from lorasmith.workers import preferences
+
+            return preferences.make_trainer(
+                self.learner,
+                material.rows,
+                material.validation,
+                spec,
+                material.tokenizer,
+                self.events,
+                rate_factor=rate_factor,
+            )
+        return LoraTrainer(
+            model=self.learner.model, rows=material.rows, plan=spec.plan, folder=spec.run_folder / "checkpoints",
+            seed=spec.spec.seed, pad=material.tokenizer.pad_id, rate_factor=rate_factor,
+        )  # fmt: skip
+
+    def run(self) -> None:
+        """Train to the end. Raises what `prepare` raises, and Diverged."""
+        resume_from = self.spec.resume_from
+        self.prepare().trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+
+    @property
+    def step(self) -> int:
+        """The last step that was done."""
+        return self.course.trainer.state.global_step if self.course else 0
+
+    def rescue(self) -> Path | None:
+        """A checkpoint of the last whole step, made though memory has run out; None where there is none to be had."""
+        if self.course is None or not self.course.trainer.extra_state or self.course.trainer.is_stepping:
+            return None
+        trainer = self.course.trainer
+        trainer.model.zero_grad(set_to_none=True)
+        gc.collect()
+        try:
+            return trainer.save_now()
+        except Exception as error:
+            if is_out_of_memory(error):
+                return None
+            raise
+
+    def close(self) -> None:
+        if self.course:
+            self.course.close()
+
+
+def _room(plan: TrainPlan) -> int:
+    """Bytes that may still be taken."""
+    room = round((1 - _LEFT_ALONE) * hardware.ram().available)
+    return min(room, plan.memory_bytes - hardware.resident_peak_bytes()) if plan.memory_bytes else room
+
+
+def _check_rows(rows: Rows, spec: WorkerSpec, events: Writer) -> None:
+    if not len(rows):
+        raise DataProblem(
+            "No row has a token to learn", why=f"At {spec.plan.max_length} tokens a row nothing of the answers is left.",
+            fix="Raise --max-length.",
+        )  # fmt: skip
+    if spec.plan.objective == "pretrain":
+        return
+    for found in truncation(len(rows), rows.answers_cut, spec.plan.max_length, allowed=spec.spec.allow_truncation):
+        if found.level == "fatal":
+            why = "A model that never sees how answers end does not learn to end them."
+            raise DataProblem(f"{found}", why=why, fix=found.fix)
+        events.send(Warn(message=f"{found}."))
+
+
+def finish(attempt: Attempt) -> dict[str, Any]:
+    """Keep the best, compare it with the base, write what the run leaves behind."""
+    spec, learner, course = attempt.spec, attempt.learner, attempt.course
+    run = spec.run_folder
+    peak = report.peak_memory_bytes(spec.plan.device)
+    if course.history and course.best_folder.exists():
+        learner.restore(course.best_folder)
+    learner.model.eval()
+    compared, samples = None, []
+    material = attempt.material
+    if material and material.base:
+        rows = course.validation
+        tuned = comparison.of_tuned(course.trainer, rows, spec)
+        compared = {"base": material.base["losses"], "tuned": tuned, "rows": len(rows)}
+        after = comparison.answers(learner.model, rows, material.tokenizer, spec)
+        samples = comparison.samples(material.base["answers"], after, rows, material.tokenizer)
+
+    def fill(folder: Path) -> None:
+        learner.save(folder)
+        if spec.template:
+            (folder / "chat_template.jinja").write_text(spec.template, encoding="utf-8")
+
+    paths.write_folder(run / learner.name, fill)
+    outcome = report.Outcome(
+        stop_reason=course.stop_reason,
+        steps_done=attempt.step,
+        seconds=course.elapsed(),
+        train_seconds=course.train_seconds,
+        predicted_seconds=course.predicted_seconds,
+        course_seconds=course.course_seconds,
+        energy_joules=course.energy_joules,
+        energy_of=course.meter.devices if course.meter else "",
+        answers_cut=course.trainer.rows.answers_cut,
+        tokens=course.tokens,
+        supervised_tokens=course.supervised,
+        peak_memory_bytes=peak,
+        history=course.history,
+        decisions=course.decisions,
+        last_train_loss=course.last_train_loss(),
+        comparison=compared,
+        samples=samples,
+        versions={"torch": torch.__version__, "transformers": transformers.__version__, "peft": lora.peft.__version__},
+    )
+    return report.write(spec, attempt.facts, outcome)
