@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from lorasmith.flow import evaluate as evaluate
     from lorasmith.flow import install as install
     from lorasmith.flow import train as train
+    from lorasmith.flow import tune as tune
 
-__all__ = ["__version__", "check", "doctor", "evaluate", "install", "train"]
+__all__ = ["__version__", "check", "doctor", "evaluate", "install", "train", "tune"]
 
 
 def __getattr__(name: str) -> Any:

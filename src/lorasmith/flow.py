@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from lorasmith.serve.converse import Conversation, RemoteConversation
     from lorasmith.serve.launch import serve
     from lorasmith.training.launch import PlanListener, TrainResult, train
+    from lorasmith.tune.launch import tune
+    from lorasmith.tune.report import TuneReport
 
 __all__ = [
     "CheckReport",
@@ -35,6 +37,7 @@ __all__ = [
     "Recommendations",
     "RemoteConversation",
     "TrainResult",
+    "TuneReport",
     "check",
     "doctor",
     "evaluate",
@@ -47,6 +50,7 @@ __all__ = [
     "remove",
     "serve",
     "train",
+    "tune",
 ]
 _PLACES = {
     "CheckReport": "plan.report",
@@ -58,6 +62,7 @@ _PLACES = {
     "Recommendations": "plan.recommend",
     "RemoteConversation": "serve.converse",
     "TrainResult": "training.launch",
+    "TuneReport": "tune.report",
     "check": "plan.check",
     "doctor": "plan.doctor",
     "evaluate": "evaluation.launch",
@@ -69,6 +74,7 @@ _PLACES = {
     "know_model": "hub.recognise",
     "serve": "serve.launch",
     "train": "training.launch",
+    "tune": "tune.launch",
 }
 
 

@@ -15,7 +15,7 @@ from lorasmith.core import settings
 from lorasmith.core.errors import UsageProblem
 from lorasmith.evaluation._base import Answered, How
 from lorasmith.evaluation.metrics import METRICS
-from lorasmith.evaluation.report import write_report
+from lorasmith.evaluation.report import measure
 from lorasmith.evaluation.spec import EvaluateJob, EvaluateSpec
 
 ROWS = 10
@@ -75,7 +75,8 @@ def test_the_report_combines_both_scores(tmp_path: Path) -> None:
     """EVA-4: by default 0.4 of BERTScore's F1 and 0.6 of the judge, here one of each; in JSON and on the page."""
     with judging(marks) as server:
         register(server.url)
-        report = write_report(_job(tmp_path, metrics="exact_match", bertscore_weight=0.5, judge_weight=0.5), tmp_path)
+        job = _job(tmp_path, metrics="exact_match", bertscore_weight=0.5, judge_weight=0.5)
+        report = measure(job, tmp_path).report(tmp_path)
     scores = report.scores
     for name, mark in (("base", 20), ("tuned", 80)):
         assert scores[name]["judge"].value == mark

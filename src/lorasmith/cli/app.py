@@ -22,6 +22,7 @@ VERBS = {
     "remove": "Take an installed model away",
     "data": "Look into a file of examples",
     "train": "Fine-tune a model on a file of examples",
+    "tune": "Search for parameters that do better than the automatic ones",
     "profiles": "LoRA profiles: which suits a model, and your own",
     "evaluate": "Measure the base and its adapters on the same rows",
     "serve": "Serve a model: a page, its own API and an OpenAI-compatible one",

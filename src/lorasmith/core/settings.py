@@ -103,6 +103,9 @@ class Settings(BaseModel):
     package_installer: Literal["uv", "pip"] = Field(default="uv", description="What makes environments")
     default_profile: str = Field(default="universal", description="LoRA profile where none is named")
     judges: dict[JudgeName, JudgeEntry] = Field(default_factory=dict, description="LLM judges by id")
+    search_space: dict[str, str] = Field(
+        default_factory=dict, description="What a search varies, by name: rank, learning_rate … (lorasmith tune --help)"
+    )
     trackers: list[str] = Field(default_factory=lambda: ["tensorboard"], description="Where metrics go")
 
     @field_validator("huggingface_token")
@@ -114,7 +117,7 @@ class Settings(BaseModel):
             raise ValueError("a token holds letters, digits and '_' only")
         return SecretStr(token) if token else None
 
-    @field_validator("judges", mode="before")
+    @field_validator("judges", "search_space", mode="before")
     @classmethod
     def _table(cls, value: Any) -> Any:
         """From the environment it comes as a text. Raises ValueError, which does not repeat it."""

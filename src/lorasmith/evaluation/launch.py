@@ -16,7 +16,7 @@ from lorasmith.data.tokenizer import load_tokenizer
 from lorasmith.env.folder import python_for
 from lorasmith.evaluation.judges import get_judge
 from lorasmith.evaluation.metrics import AUTO, metrics_of
-from lorasmith.evaluation.report import EvaluationReport, write_report
+from lorasmith.evaluation.report import EvaluationReport, measure
 from lorasmith.evaluation.spec import EvaluateJob, EvaluateSpec
 from lorasmith.hub.locate import locate_adapter, template_of
 from lorasmith.hub.recognise import know_model
@@ -69,7 +69,7 @@ def evaluate(
     finally:
         data_path.unlink(missing_ok=True)
         probe_path.unlink(missing_ok=True)
-    return write_report(job, folder, on_event)
+    return measure(job, folder, on_event).report(folder)
 
 
 def _adapter_name(name: str) -> str:

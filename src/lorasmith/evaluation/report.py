@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -71,13 +72,53 @@ class EvaluationReport(BaseModel):
     folder: str
 
 
-def write_report(job: EvaluateJob, folder: Path, on_event: Listener = lambda _: None) -> EvaluationReport:
-    """Scores of the answers that the worker left in `job.answers_path`, written to `folder` as evaluation.json and report.html.
+@dataclass(frozen=True)
+class Measured:
+    """Answers with every metric's parts of them, from which figures are made."""
+
+    job: EvaluateJob
+    columns: dict[str, list[Answered]]
+    parts: list[tuple[Metric, _Measured]]
+    probe: dict[str, list[dict[str, float]]]
+    notes: list[str]
+
+    def report(self, folder: Path) -> EvaluationReport:
+        """The figures, written to `folder` as evaluation.json and report.html."""
+        from lorasmith.evaluation.page import page
+
+        columns, seed = self.columns, self.job.spec.seed
+        kinds, scores = _figures(self.parts, seed=seed)
+        main, parts = next((pair for pair in self.parts if pair[0].needs_answers), self.parts[0])
+        report = EvaluationReport(
+            model_id=self.job.model_id, data=self.job.spec.data, rows=len(columns[BASE]),
+            main=_main_figure(main, parts[BASE]), kinds=kinds, scores=scores,
+            forgetting=_forgetting(self.probe, seed=seed) if any(self.probe.values()) else {},
+            rows_that_got_worse={
+                name: _worse(main, [*zip(columns[BASE], parts[BASE], strict=True)], [*zip(rows, parts[name], strict=True)])
+                for name, rows in columns.items()
+                if name != BASE
+            },
+            notes=self.notes,
+            folder=str(folder),
+        )  # fmt: skip
+        paths.write_json(folder / "evaluation.json", report.model_dump(mode="json", exclude={"folder"}))
+        paths.write_text(folder / "report.html", page(report))
+        return report
+
+    def between(self, figure: str, one: str, other: str) -> Score | None:
+        """How much higher `figure` is of the model `other` than of `one`, paired by rows; None where no row tells."""
+        for metric, parts in self.parts:
+            apart = difference(metric, parts[one], parts[other], seed=self.job.spec.seed)
+            if figure in apart:
+                return apart[figure]
+        return None
+
+
+def measure(job: EvaluateJob, folder: Path, on_event: Listener = lambda _: None) -> Measured:
+    """What the metrics make of the answers that the worker left in `job.answers_path`; they may write in `folder`.
 
     Raises NotFoundProblem for an unknown metric, EnvironmentProblem where a metric lacks what it needs.
     """
-    from lorasmith.evaluation.page import page
-
     content = json.loads(job.answers_path.read_text(encoding="utf-8"))
     columns = {
         name: [
@@ -92,24 +133,7 @@ def write_report(job: EvaluateJob, folder: Path, on_event: Listener = lambda _: 
         judge=spec.judge, judge_rows=spec.judge_rows, on_event=on_event,
     )  # fmt: skip
     measured = [(metric, metric.measured(columns, how)) for metric in _chosen(spec, content["wanted"])]
-    measured = [*_combined(spec, measured), *measured]
-    kinds, scores = _figures(measured, seed=spec.seed)
-    main, parts = next((pair for pair in measured if pair[0].needs_answers), measured[0])
-    report = EvaluationReport(
-        model_id=job.model_id, data=spec.data, rows=len(content["wanted"]), main=_main_figure(main, parts[BASE]),
-        kinds=kinds, scores=scores,
-        forgetting=_forgetting(content["probe"], seed=spec.seed),
-        rows_that_got_worse={
-            name: _worse(main, [*zip(columns[BASE], parts[BASE], strict=True)], [*zip(rows, parts[name], strict=True)])
-            for name, rows in columns.items()
-            if name != BASE
-        },
-        notes=how.notes,
-        folder=str(folder),
-    )  # fmt: skip
-    paths.write_json(folder / "evaluation.json", report.model_dump(mode="json", exclude={"folder"}))
-    paths.write_text(folder / "report.html", page(report))
-    return report
+    return Measured(job, columns, [*_combined(spec, measured), *measured], content["probe"], how.notes)
 
 
 def _chosen(spec: EvaluateSpec, wanted: Sequence[str]) -> list[Metric]:

@@ -266,7 +266,7 @@ def _worked(spec: WorkerSpec, python: Path, on_event: Listener) -> TrainReport:
         paths.write_text(folder / SPEC_FILE, spec.model_dump_json(indent=2) + "\n")
         worker = Worker(
             "train", folder / SPEC_FILE, folder / _EVENTS_FILE, folder / "logs" / "worker.log", python=python,
-            needs=_needs(spec, model),
+            needs=needed_packages(spec, model),
         )  # fmt: skip
         try:
             return TrainReport(**run(worker, on_event))
@@ -302,7 +302,7 @@ def _smaller(folder: Path, wanted: str) -> WorkerSpec:
         raise DoesNotFitProblem(problem.what, why=problem.why, fix=fix) from None
 
 
-def _needs(spec: WorkerSpec, model: ModelFacts) -> tuple[str, ...]:
+def needed_packages(spec: WorkerSpec, model: ModelFacts) -> tuple[str, ...]:
     """Packages that this training needs and others do not."""
     plan = spec.plan
     is_quantized = plan.method == "qlora" or "8bit" in plan.optimizer

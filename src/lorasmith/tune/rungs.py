@@ -1,8 +1,8 @@
 """Which trials go on: successive halving over rungs, and the median inside the last one (TUN-2). Pure: losses in, verdicts out.
 
-A unit is a sixteenth of the rows that the automatic choice would learn from. Trials are compared at the same number of rows, whatever
-their batches. Successive halving: Jamieson & Talwalkar, arXiv 1502.07943; the median rule: Golovin et al., "Google Vizier" (2017),
-section 3.2.2.
+A unit is a sixteenth of the rows that the automatic choice would learn from. Trials are compared at the same number of rows,
+whatever their batches. Successive halving: Jamieson & Talwalkar, arXiv 1502.07943; the median rule: Golovin et al., "Google
+Vizier" (2017), section 3.2.2.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ _KEPT = 4  # of so many trials one goes on from the first rung
 _LEAST_CURVES = 2
 
 Verdict = Literal["on", "out", "wait"]
+Ended = Literal["", "done", "out"]
+"""A trial that came to its own end, or that goes no further."""
 
 
 @dataclass(frozen=True)
@@ -29,16 +31,16 @@ class Standing:
     number: int
     losses: Mapping[int, float]
     """Validation loss by units."""
-    is_over: bool = False
-    """It goes no further, or has come to its end."""
+    ended: Ended = ""
 
     def at(self, units: int) -> float | None:
-        """The lowest loss up to there; None where it has not come so far, though it may. What ended before stands with what it
-        had."""
-        if not self.losses:
-            return math.inf if self.is_over else None
-        if max(self.losses) < units and not self.is_over:
-            return None
+        """The lowest loss up to there; None where it has not come so far and may yet. What came to its own end before stands with
+        what it had, what went no further is behind all others."""
+        if not self.losses or max(self.losses) < units:
+            if not self.ended:
+                return None
+            if self.ended == "out":
+                return math.inf
         return min((loss for at, loss in self.losses.items() if at <= units), default=math.inf)
 
 
@@ -48,8 +50,8 @@ def kept(trials: int, rung: int, finalists: int) -> int:
 
 
 def verdict(one: Standing, others: Collection[Standing], rung: int, places: int) -> Verdict:
-    """Whether a trial that has come to `rung` is among the best `places` there: certainly, certainly not, or not known until others
-    have come as far."""
+    """Whether a trial that has come to `rung` is among the best `places` there: certainly, certainly not, or not known before
+    others have come as far."""
     own = one.at(RUNGS[rung])
     if own is None:
         return "wait"

@@ -1,7 +1,7 @@
 """What a search may vary, and between which values (TUN-1). Text in, Optuna's distributions out.
 
-A range is written as `8,16,32` (one of these), `1e-4..1e-3` (anything between; by its logarithm where both ends are above zero) or
-`32` (always this). `2x` is twice what would be chosen automatically; layers that belong together are joined by `+`.
+A range is written as `8,16,32` (one of these), `1e-4..1e-3` (anything between; by its logarithm where both ends are above zero)
+or `32` (always this). `2x` is twice what would be chosen automatically; layers that belong together are joined by `+`.
 
 Where the user says nothing, a range holds the automatic choice; what the user says holds for that choice, too.
 """

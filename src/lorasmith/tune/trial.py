@@ -45,9 +45,7 @@ class Trials:
         """What the worker is given to train a trial in `folder` for so many units from its start on; `stop_above` by units."""
         last = folder / "checkpoints" / "last"
         every = plan.eval_every
-        course = TrialCourse(
-            pause_at=units * every, stop_above={at * every: loss for at, loss in stop_above.items()}
-        )
+        course = TrialCourse(pause_at=units * every, stop_above={at * every: loss for at, loss in stop_above.items()})
         # As often as it is looked at, so much more patience it takes: in rows it is a training's.
         patience = round(self.start.spec.patience * max(1.0, UNITS / max(1, self.start.plan.evaluations)))
         return self.start.model_copy(

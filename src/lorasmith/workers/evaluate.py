@@ -35,8 +35,8 @@ def evaluate(text: str, events: Writer) -> dict[str, Any]:
 
 
 def answered(job: EvaluateJob, model: Any, rows: Rows, tokenizer: Tokenizer, events: Writer) -> dict[str, Any]:
-    """`prompts`, `wanted`, and by model (the base, and each of the job's adapters, which are on it) `columns` of answers with what
-    the wanted ones cost it, and `probe` of general questions."""
+    """`prompts`, `wanted`, and by model (the base, and each of the job's adapters, which are on it) `columns` of answers with
+    what the wanted ones cost, and `probe` of general questions."""
     asked = job.spec.metrics
     generates = asked == AUTO or any(metric.needs_answers for metric in metrics_of(asked))
     probe = Rows(job.probe_path, 0, "all", max_length=job.max_length) if job.probe_path else None

@@ -1,4 +1,4 @@
-"""The search's worker: base and rows are loaded once, and trial after trial is put on, trained and taken off again (TUN-2, TUN-3).
+"""The search's worker: base and rows are loaded once, and trial after trial is put on, trained, taken off (TUN-2, TUN-3).
 
 It is told what to do over its channel, one command at a time, and ends when nobody is left at the other end.
 """

@@ -1,0 +1,250 @@
+"""The search itself: take a trial, train it to the next rung, write down what came of it, until all are decided (TUN-4)."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from optuna.trial import TrialState
+
+from lorasmith.core import errors, paths
+from lorasmith.core.events import Event, Listener, Progress, Step
+from lorasmith.tune.bench import Bench
+from lorasmith.tune.ledger import Entry, Ledger
+from lorasmith.tune.page import described
+from lorasmith.tune.rungs import RUNGS, UNITS, kept, medians, verdict
+from lorasmith.tune.spec import Trained, Trouble
+from lorasmith.tune.trial import Trials
+
+_TAKEN_FILE = ".taken"  # held by the process that is at a trial
+_WAIT_SECONDS = 0.5
+_CRASHES = 3
+"""So many trials in a row whose worker died end the search: the fault is not theirs."""
+
+
+class _Task(NamedTuple):
+    """A trial, and up to which unit it is to be trained now."""
+
+    entry: Entry
+    units: int
+
+
+class Search:
+    """A study's trials as this process works at them, in `folder`; other processes may work at the same study."""
+
+    def __init__(
+        self, ledger: Ledger, trials: Trials, folder: Path, *, finalists: int, listener: Listener, until: float
+    ):
+        self.ledger, self.trials, self.folder = ledger, trials, folder
+        self.finalists, self.until = finalists, until
+        self.stopped = threading.Event()
+        self._listener, self._lock = listener, threading.Lock()
+        self._crashes = 0
+        self._seconds_a_unit: float | None = None
+
+    def work(self, bench: Bench) -> None:
+        """Train until nothing is left to be trained here. Raises what ends the search: a lost database, a fault that every trial
+        would have, or InterruptedRun."""
+        while not self.stopped.is_set():
+            with contextlib.ExitStack() as held:
+                task = self._take(held)
+                if task is None:
+                    return
+                if task.units:
+                    self._train(task, bench)
+            if not task.units:
+                time.sleep(_WAIT_SECONDS)
+
+    # What is next.
+
+    def _take(self, held: contextlib.ExitStack) -> _Task | None:
+        """The next task with its trial's lock held; one of no units to wait for others; None where nothing is left."""
+        with self._lock:
+            entries = self.ledger.entries()
+            here = [entry for entry in entries if self.place(entry).exists()]
+            self.ledger.beat([entry for entry in here if entry.is_open])
+            waits = False
+            for entry in here:
+                if not entry.is_open or entry.is_trained:
+                    continue
+                lock = held.enter_context(contextlib.ExitStack())
+                if not self._hold(entry, lock):
+                    waits = True
+                    continue
+                units = self._next_units(entry, entries)
+                if units:
+                    return _Task(entry, units)
+                lock.close()
+                waits = waits or units is not None
+            waiting = next((entry for entry in entries if entry.state == TrialState.WAITING), None)
+            if waiting and self._has_time_for_more(entries):
+                return self._begin(waiting, held)
+            elsewhere = any(entry.is_open and not entry.is_trained for entry in entries if entry not in here)
+            return _Task(entries[0], 0) if waits or (elsewhere and self._has_time()) else None
+
+    def _begin(self, waiting: Entry, held: contextlib.ExitStack) -> _Task:
+        """Claim a waiting trial: its folder and lock come first, so that it can be found again whatever happens."""
+        lock = held.enter_context(contextlib.ExitStack())
+        place = self.place(waiting)
+        is_new = not place.exists()
+        paths.make_folder(place)
+        if not self._hold(waiting, lock) or not self.ledger.claim(waiting):
+            lock.close()
+            if is_new:
+                shutil.rmtree(place, ignore_errors=True)
+            return _Task(waiting, 0)
+        return _Task(waiting, self._first_units(waiting))
+
+    def _first_units(self, entry: Entry) -> int:
+        return UNITS if entry.is_automatic else RUNGS[0]
+
+    def _next_units(self, entry: Entry, entries: list[Entry]) -> int | None:
+        """Up to where an open trial is to be trained now: 0 to wait; None where it has just ended."""
+        target = int(entry.notes.get("target", 0)) or self._first_units(entry)
+        if max(entry.losses, default=0) < target:
+            return target  # never begun, or broken off
+        if not self._has_time():
+            return None
+        rung = RUNGS.index(target)
+        waiting = [one for one in entries if one.state == TrialState.WAITING]
+        known = [one for one in entries if one.state != TrialState.WAITING]
+        rivals = [one.standing for one in known if one.number != entry.number]
+        if waiting and self._has_time_for_more(entries):
+            rivals += [one.standing for one in waiting]
+        places = kept(len(rivals) + 1, rung, self.finalists)
+        decided = verdict(entry.standing, rivals, rung, places)
+        if decided == "out":
+            self._end(entry, f"not among the best {places} at {RUNGS[rung]}/{UNITS} of the rows")
+            return None
+        return ([*RUNGS, UNITS][rung + 1]) if decided == "on" else 0
+
+    def _has_time(self) -> bool:
+        return time.monotonic() < self.until
+
+    def _has_time_for_more(self, entries: list[Entry]) -> bool:
+        """Whether a new trial may be begun: what is left has to do for those that are to go on, too."""
+        begun = [entry for entry in entries if entry.state != TrialState.WAITING]
+        if self._seconds_a_unit is None or not begun:
+            return self._has_time()
+        steps = [*RUNGS, UNITS]
+        further = kept(len(begun), 0, self.finalists) * (steps[1] - steps[0]) + self.finalists * (steps[2] - steps[1])
+        return time.monotonic() + (further + RUNGS[0]) * self._seconds_a_unit < self.until
+
+    # What comes of it.
+
+    def _train(self, task: _Task, bench: Bench) -> None:
+        entry = task.entry
+        params = self.ledger.params(entry)
+        self.ledger.report(entry, {}, target=task.units)
+        entry = entry._replace(params=params)
+        try:
+            plan = self.trials.plan(params)
+        except errors.DoesNotFitProblem as problem:
+            self._end(entry, problem.what)
+            return
+        rivals = [one.standing for one in self.ledger.entries() if one.number != entry.number]
+        limits = medians(rivals) if task.units == UNITS and not entry.is_automatic else {}
+        spec = self.trials.spec(plan, self.place(entry), units=task.units, stop_above=limits)
+        shown = _Shown(self._listener, entry.number, task.units)
+        try:
+            result = bench.train(spec, shown)
+        except errors.WorkerCrash as crash:
+            self._crashed(entry, crash)
+            return
+        self._crashes = 0
+        if isinstance(result, Trouble):
+            self._troubled(entry, result)
+        else:
+            self._trained(entry, result, self.trials.units(plan, result.losses))
+
+    def _trained(self, entry: Entry, result: Trained, losses: dict[int, float]) -> None:
+        if result.stop_reason == "stopped_by_user":
+            self.ledger.report(entry, losses)
+            raise errors.InterruptedRun("The search was stopped", fix="Go on with the same command.")
+        notes = {"seconds": round(result.seconds, 2), "resident_bytes": result.resident_bytes}
+        if losses:
+            self._seconds_a_unit = result.seconds / max(losses)
+        is_over = result.stop_reason not in ("paused", "outdone")
+        self.ledger.report(entry, losses, **notes, **({"trained": result.stop_reason} if is_over else {}))
+        entry = entry._replace(losses=entry.losses | losses)
+        self._tell(entry, "" if is_over else result.stop_reason)
+        if result.stop_reason == "outdone":
+            self._end(entry, "others were better by then")
+
+    def _troubled(self, entry: Entry, trouble: Trouble) -> None:
+        if trouble.kind == "failed":
+            problem = errors.from_dict(trouble.error) if trouble.error else None
+            if entry.is_automatic and problem:
+                raise problem  # so would be all others
+            self._fail(entry, trouble.reason)
+            return
+        words = {"diverged": "diverged", "out_of_memory": "memory ran out"}
+        self._end(entry, f"{words[trouble.kind]}: {trouble.reason}")
+
+    def _crashed(self, entry: Entry, crash: errors.WorkerCrash) -> None:
+        if self.stopped.is_set():
+            raise errors.InterruptedRun("The search was stopped", fix="Go on with the same command.") from None
+        self._crashes += 1
+        if crash.details.get("out_of_memory"):
+            self._end(entry, f"memory ran out: {crash.why}")
+        else:
+            self._fail(entry, str(crash))
+        if self._crashes >= _CRASHES:
+            raise crash
+
+    def _end(self, entry: Entry, reason: str) -> None:
+        """It goes no further; nothing of it but figures is kept."""
+        self.ledger.end(entry, TrialState.PRUNED, reason=reason)
+        shutil.rmtree(self.place(entry) / "checkpoints", ignore_errors=True)
+        if not entry.losses:
+            self._say(entry, reason)
+
+    def _fail(self, entry: Entry, reason: str) -> None:
+        self.ledger.end(entry, TrialState.FAIL, reason=reason)
+        shutil.rmtree(self.place(entry) / "checkpoints", ignore_errors=True)
+        self._say(entry, f"failed: {reason}")
+
+    def _tell(self, entry: Entry, how: str) -> None:
+        units = max(entry.losses, default=0)
+        loss = min(entry.losses.values(), default=float("nan"))
+        far = f"{units}/{UNITS} of the rows" if how else f"its end at {units}/{UNITS}"
+        self._say(entry, f"loss {loss:.4g} at {far}  {described(entry.params)}")
+
+    def _say(self, entry: Entry, text: str) -> None:
+        title = "automatic" if entry.is_automatic else f"trial {entry.number}"
+        self._listener(Step(title=title, note=text))
+
+    # Where trials lie, and whose they are.
+
+    def place(self, entry: Entry) -> Path:
+        """The trial's folder: a training's, once it is trained."""
+        return self.folder / "trials" / f"{entry.number:03d}"
+
+    def _hold(self, entry: Entry, lock: contextlib.ExitStack) -> bool:
+        try:
+            lock.enter_context(paths.only_one(self.place(entry) / _TAKEN_FILE))
+        except errors.UsageProblem:
+            return False
+        return True
+
+    def finalists_here(self) -> Iterator[Entry]:
+        """The trials that have come to their end in this folder and have not been measured."""
+        for entry in self.ledger.entries():
+            if entry.is_open and entry.is_trained and self.place(entry).exists():
+                yield entry
+
+
+class _Shown:
+    """Passes on a trial's progress under its own name."""
+
+    def __init__(self, listener: Listener, number: int, units: int):
+        self._listener, self._number, self._units = listener, number, units
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Progress):
+            self._listener(event.model_copy(update={"stage": f"trial {self._number}"}))
