@@ -51,7 +51,7 @@ def prepare(model: str, folder: Path, steps: int, batch: int) -> dict[str, Path]
             max_steps=steps + WARM_UP, eval_fraction=0, max_length=FULL_TOKENS, precision="float32", allow_truncation=True,
             learning_rate=1e-3, no_tensorboard=True,
         )  # fmt: skip
-        spec = launch._planned(asked, know_model(str(place)), run, lambda _: None, lambda *_: None)
+        spec = launch.planned(asked, know_model(str(place)), run, lambda _: None, lambda *_: None)
         specs[name] = folder / f"{name}.json"
         specs[name].write_text(spec.model_dump_json())
     return specs

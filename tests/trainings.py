@@ -45,7 +45,7 @@ def planned(model: Path, data: Path, folder: Path, **options) -> WorkerSpec:
     folder.mkdir()
     (folder / "logs").mkdir()
     spec = TrainSpec(model=str(model), data=str(data), output=str(folder), **options)
-    return launch._planned(spec, know_model(spec.model), folder, lambda _: None, lambda *_: None)
+    return launch.planned(spec, know_model(spec.model), folder, lambda _: None, lambda *_: None)
 
 
 def with_plan(spec: WorkerSpec, **changes) -> WorkerSpec:

@@ -26,11 +26,12 @@ def tune_summary(out: Console, report: TuneReport) -> None:
     if report.base:
         table.add_row("base", shown(report.base.value, kind), interval(report.base.low, report.base.high, kind), "")
     rows = {row.number: row for row in report.trials}
+    automatic = next((row.params for row in report.trials if row.is_automatic), {})
     for number, one in sorted(report.scores.items(), key=lambda pair: pair[0] != report.best):
         name = "automatic" if rows[number].is_automatic else f"trial {number}"
         table.add_row(
             Text(name, style="bold" if number == report.best else ""), shown(one.value, kind),
-            interval(one.low, one.high, kind), described(rows[number].params),
+            interval(one.low, one.high, kind), described(rows[number].params, automatic),
         )  # fmt: skip
     out.print(table)
     out.print(report.verdict, style="bold", soft_wrap=True, markup=False)

@@ -24,7 +24,7 @@ td,th{padding:7px 16px 7px 0;text-align:left;vertical-align:baseline;border-top:
 td:last-child,th:last-child{padding-right:0}tr:first-child>*{border-top:0}
 thead+tbody tr:first-child>*{border-top:1px solid var(--line)}
 th{font-weight:500;color:var(--soft);white-space:nowrap}thead th{font-size:12px}
-td{overflow-wrap:anywhere}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}td.v{font-variant-numeric:tabular-nums}
+td{overflow-wrap:anywhere}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}td.w{white-space:nowrap}td.v{font-variant-numeric:tabular-nums}
 tr.best>*{background:color-mix(in oklab,var(--accent) 9%,transparent)}tr.turn>td{color:var(--warn)}
 pre,code{font:12px/1.55 ui-monospace,SFMono-Regular,Menlo,monospace}
 pre{margin:0;white-space:pre-wrap;overflow-wrap:anywhere}

@@ -56,43 +56,76 @@ def tune(
     """
     spec = model if isinstance(model, TuneSpec) else _asked(model, data, options)
     facts = know_model(spec.model)
-    python = python_for(facts.local_folder)
     known = settings.load()
-    asked = space.ranges(known.search_space, variables.ranges(), space.given_ranges(spec.space))
+    ranges = space.ranges(known.search_space, variables.ranges(), space.given_ranges(spec.space))
     name = spec.name or paths.safe_name(f"{facts.id}-{Path(spec.data).name.split('.')[0]}")
-    folder = paths.make_folder(study_folder(spec.output, name, known.adapters_dir))
+    folder = study_folder(spec.output, name, known.adapters_dir)
+    existed = folder.exists()
     paths.make_folder(folder / "logs")
     log = _Log(folder / LOG_FILE, on_event)
-    start = _start(spec, facts, folder, log)
-    score = choose_score(spec, start)
-    if score.note:
-        log(Warn(message=score.note))
+    try:
+        python_for(facts.local_folder)  # what is missing is told before the data is read
+        start = _start(spec, facts, folder, log)
+        score = choose_score(spec, start)
+        if score.note:
+            log(Warn(message=score.note))
+        ledger, first = _study(spec, name, facts, start, score, ranges)
+    except errors.LorasmithError:
+        _leave_nothing(folder, existed)
+        raise
+    log(Step(title="search", note=f"{spec.trials} trials; {score.title} decides; {folder}"))
+    try:
+        found = _searched(spec, facts, start, score, ledger, first["epochs"], folder, log)
+        report = _report(spec, name, score, ledger, start, found, folder)
+    finally:
+        ledger.close()
+    report.write()
+    return report
+
+
+def _study(
+    spec: TuneSpec, name: str, facts: ModelFacts, start: WorkerSpec, score: Score, ranges: Mapping[str, space.Range]
+) -> tuple[Ledger, dict[str, Any]]:
+    """The study, and the parameters of its first trial: the automatic choice within the ranges."""
     automatic = space.automatic(start.plan)
-    around = {key: one.around(automatic[key]) for key, one in asked.items()}
+    around = {key: one.around(automatic[key]) for key, one in ranges.items()}
     first = {key: value for key, (_, value) in around.items()}
     ledger = Ledger.open(
-        url_of(spec.storage), name, _belongs(facts, start, score, asked), {key: one for key, (one, _) in around.items()},
+        url_of(spec.storage), name, _belongs(facts, start, score, ranges), {key: one for key, (one, _) in around.items()},
         trials=spec.trials, first=[first, *_likely(first, around)], maximize=score.higher_is_better, seed=spec.seed,
     )  # fmt: skip
+    return ledger, first
+
+
+def _searched(
+    spec: TuneSpec, facts: ModelFacts, start: WorkerSpec, score: Score, ledger: Ledger, epochs: float, folder: Path, log: Listener
+) -> _Found:  # fmt: skip
+    """Train what there is to train, and measure what came to its end."""
     until = time.monotonic() + 60 * spec.timeout if spec.timeout else float("inf")
-    trials = Trials(start, facts, hardware.observe())
+    trials = Trials(start, facts, hardware.observe(), epochs)
     search = Search(ledger, trials, folder, finalists=spec.finalists, listener=log, until=until)
-    log(Step(title="search", note=f"{spec.trials} trials; {score.title} decides; {folder}"))
-    needs = needed_packages(start, facts)
+    python, needs = python_for(facts.local_folder), needed_packages(start, facts)
     with benches(spec.jobs, TuneJob(start=start), folder, python=python, needs=needs) as made:
         _worked(search, made)
-        found = _measured(spec, score, start, search, made[0], log)
-    report = _report(spec, name, score, ledger, start, found, folder)
-    report.write()
-    ledger.close()
-    return report
+        return _measured(spec, score, start, search, made[0], log)
+
+
+def _leave_nothing(folder: Path, existed: bool) -> None:
+    """A search that was refused before its first trial leaves no trace."""
+    if (folder / "trials").exists():
+        return
+    for name in (START_FILE, DATA_FILE, LOG_FILE):
+        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / "logs", ignore_errors=True)
+    if not existed:
+        folder.rmdir()
 
 
 def _asked(model: str, data: str | Path, options: dict[str, Any]) -> TuneSpec:
     """What is given, what the environment says, the defaults: in this order."""
-    trials = options.pop("trials", None) or variables.trials()
+    trials = variables.trials() if options.get("trials") is None else options["trials"]
     more = {} if trials is None else {"trials": trials}
-    return make_spec(TuneSpec, model=model or variables.model(), data=str(data), **options, **more)
+    return make_spec(TuneSpec, model=model or variables.model(), data=str(data), **(options | more))
 
 
 def _start(spec: TuneSpec, facts: ModelFacts, folder: Path, log: Listener) -> WorkerSpec:
@@ -109,7 +142,6 @@ def _start(spec: TuneSpec, facts: ModelFacts, folder: Path, log: Listener) -> Wo
         )  # fmt: skip
     start = planned(asked, facts, folder, log, _unheard)
     if not DataFacts(**start.data_facts).num_validation:
-        (folder / DATA_FILE).unlink()
         raise errors.DataProblem(
             "No row is held out, so that nothing can be compared", why=f"The file has {start.data_facts['num_rows']} rows.",
             fix="Give more rows, or hold more of them out: --eval-fraction 0.3.",
@@ -252,7 +284,7 @@ def _report(
     _keep(folder / "trials" / f"{leader.number:03d}" / "lora", folder / "lora")
     numbers = {_name(entry): entry.number for entry in complete}
     left = sum(entry.state in (TrialState.WAITING, TrialState.RUNNING) for entry in entries)
-    notes = [*report.notes]
+    notes = [note for note in report.notes if note.partition(":")[0] not in report.scores]
     if left:
         notes.append(f"{left} of {len(entries)} trials are left: the same command goes on.")
     return TuneReport(

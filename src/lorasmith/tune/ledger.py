@@ -6,6 +6,7 @@ All trials of a search are written down as waiting when it begins, so that whoev
 from __future__ import annotations
 
 import contextlib
+import random
 import time
 import warnings
 from collections.abc import Generator, Mapping
@@ -28,9 +29,17 @@ from lorasmith.tune.sample import LossSampler
 _BEAT_SECONDS, _GRACE_SECONDS = 60, 300
 """How often whoever has a trial says so, and after which silence it is given to others."""
 _FILLING_SECONDS = 20.0
+_TRIES = 8
 _BELONGS = "belongs_to"
 _READY = "is_ready"
 _AUTOMATIC = "automatic"
+_DRIVERS = {
+    "postgresql": "postgresql+pg8000",
+    "postgres": "postgresql+pg8000",
+    "mysql": "mysql+pymysql",
+    "mariadb": "mariadb+pymysql",
+}
+"""What `lorasmith[databases]` brings."""
 
 
 class Entry(NamedTuple):
@@ -91,10 +100,7 @@ class Ledger:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         warnings.filterwarnings("ignore", category=ExperimentalWarning)
         with _reached(url):
-            storage = RDBStorage(
-                url, heartbeat_interval=_BEAT_SECONDS, grace_period=_GRACE_SECONDS,
-                heartbeat_stale_trial_callback=_again,
-            )  # fmt: skip
+            storage = _storage(url)
             sampler = LossSampler(space, seed)
             direction = "maximize" if maximize else "minimize"
             try:
@@ -181,10 +187,14 @@ class Ledger:
 
 
 def url_of(asked: str) -> str:
-    """The database that is asked for, else the SQLite file in home."""
-    if asked:
-        return asked
-    return f"sqlite:///{paths.make_folder(paths.home()) / 'studies.db'}"
+    """The database that is asked for, by a driver of ours where the URL names none, else the SQLite file in home. Raises
+    UsageProblem for what is no URL."""
+    if not asked:
+        return f"sqlite:///{paths.make_folder(paths.home()) / 'studies.db'}"
+    with _reached():
+        url = sqlalchemy.make_url(asked)
+    driver = _DRIVERS.get(url.drivername)
+    return url.set(drivername=driver).render_as_string(hide_password=False) if driver else asked
 
 
 def without_password(url: str) -> str:
@@ -195,6 +205,23 @@ def without_password(url: str) -> str:
         return "the URL that was given"
 
 
+def _storage(url: str) -> RDBStorage:
+    """Optuna's tables at `url`, made where there are none; others may be making them at the same moment."""
+    for patience in range(_TRIES - 1, -1, -1):
+        try:
+            return RDBStorage(
+                url,
+                heartbeat_interval=_BEAT_SECONDS,
+                grace_period=_GRACE_SECONDS,
+                heartbeat_stale_trial_callback=_again,
+            )
+        except (exc.ProgrammingError, exc.IntegrityError):
+            if not patience:
+                raise
+            time.sleep(random.uniform(0.2, 1))
+    raise AssertionError("unreachable")
+
+
 @contextlib.contextmanager
 def _reached(url: str = "") -> Generator[None]:
     """What the database's trouble looks like to a user."""
@@ -202,20 +229,26 @@ def _reached(url: str = "") -> Generator[None]:
     try:
         yield
     except exc.ArgumentError:
-        fix = "Write it as SQLAlchemy does: sqlite:///FILE, postgresql+psycopg://USER@HOST/NAME, mysql+pymysql://USER@HOST/NAME."
+        fix = "Write it as SQLAlchemy does: sqlite:///FILE, postgresql://USER@HOST/NAME, mariadb://USER@HOST/NAME."
         raise UsageProblem("--storage is no database URL", fix=fix) from None
-    except (ImportError, exc.NoSuchModuleError) as error:
+    except ImportError as error:
         raise EnvironmentProblem(
             f"The driver of the database{where} is missing", why=f"{error}.",
-            fix="pip install 'lorasmith[databases]', and write postgresql+psycopg:// or mysql+pymysql://.",
+            fix="pip install 'lorasmith[databases]'",
         ) from None  # fmt: skip
     except (exc.SQLAlchemyError, StorageInternalError) as error:
-        told = error.__cause__ or error
-        lines = [line.strip() for line in str(getattr(told, "orig", told)).splitlines() if line.strip()]
         raise EnvironmentProblem(
-            f"The study's database{where} cannot be used", why=f"{lines[0] if lines else type(told).__name__}.",
+            f"The study's database{where} cannot be used", why=f"{_said_by(error.__cause__ or error)}.",
             fix="What the search has come to is kept there: start it again with the same command when it is back.",
         ) from None  # fmt: skip
+
+
+def _said_by(error: BaseException) -> str:
+    """What a driver says, in one line; pg8000 says it in a table of PostgreSQL's fields, of which M is the message."""
+    own: BaseException = getattr(error, "orig", None) or error
+    if own.args and isinstance(own.args[0], dict) and "M" in own.args[0]:
+        return str(own.args[0]["M"])
+    return next((line.strip() for line in str(own).splitlines() if line.strip()), type(own).__name__)
 
 
 def _wait_until_ready(study: optuna.Study) -> None:

@@ -105,7 +105,9 @@ def _card(title: str, chart: str, note: str) -> str:
 
 
 def _trials(report: TuneReport) -> str:
-    names = list(report.best_params)
+    names = [
+        name for name in report.best_params if len({row.params.get(name) for row in report.trials if row.params}) > 1
+    ]
     head = "<th>trial</th><th class=n>" + text(report.kind.title) + "</th><th class=n>loss</th>"
     head += "".join(f"<th class=n>{text(_named(name))}</th>" for name in names) + "<th>outcome</th>"
     ranked = sorted(report.trials, key=lambda row: (row.number != report.best, *_rank(row)))
@@ -132,10 +134,11 @@ def _trial(report: TuneReport, row: TrialRow, names: list[str]) -> str:
     title = f"{row.number}{' automatic' if row.is_automatic else ''}"
     return (
         f"<tr{' class=best' if row.number == report.best else ''}><th>{title}</th><td class=n>{value}{small}</td>"
-        f"<td class=n>{loss}</td>{cells}<td>{text(': '.join(filter(None, (row.outcome, row.reason))))}</td></tr>"
+        f"<td class=n>{loss}</td>{cells}<td class=w>{text(row.reason or row.outcome)}</td></tr>"
     )
 
 
-def described(params: Mapping[str, object]) -> str:
-    """A trial's parameters in one line."""
-    return " · ".join(f"{_named(name)} {_value(value)}" for name, value in params.items())
+def described(params: Mapping[str, object], automatic: Mapping[str, object]) -> str:
+    """In one line, what of a trial's parameters is not as it would be chosen automatically; all of the automatic choice."""
+    apart = {name: value for name, value in params.items() if value != automatic.get(name)}
+    return " · ".join(f"{_named(name)} {_value(value)}" for name, value in (apart or params).items())

@@ -8,12 +8,13 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from optuna.trial import TrialState
 
 from lorasmith.core import errors, paths
 from lorasmith.core.events import Event, Listener, Progress, Step
+from lorasmith.plan.choose import TrainPlan
 from lorasmith.tune.bench import Bench
 from lorasmith.tune.ledger import Entry, Ledger
 from lorasmith.tune.page import described
@@ -43,8 +44,10 @@ class Search:
         self.ledger, self.trials, self.folder = ledger, trials, folder
         self.finalists, self.until = finalists, until
         self.stopped = threading.Event()
-        self._listener, self._lock = listener, threading.Lock()
+        self.listener, self._lock = listener, threading.Lock()
         self._crashes = 0
+        self._known: list[Entry] = []
+        """The trials as they were when the last task was taken."""
         self._seconds_a_unit: float | None = None
 
     def work(self, bench: Bench) -> None:
@@ -65,7 +68,7 @@ class Search:
     def _take(self, held: contextlib.ExitStack) -> _Task | None:
         """The next task with its trial's lock held; one of no units to wait for others; None where nothing is left."""
         with self._lock:
-            entries = self.ledger.entries()
+            entries = self._known = self.ledger.entries()
             here = [entry for entry in entries if self.place(entry).exists()]
             self.ledger.beat([entry for entry in here if entry.is_open])
             waits = False
@@ -119,7 +122,7 @@ class Search:
         places = kept(len(rivals) + 1, rung, self.finalists)
         decided = verdict(entry.standing, rivals, rung, places)
         if decided == "out":
-            self._end(entry, f"not among the best {places} at {RUNGS[rung]}/{UNITS} of the rows")
+            self._end(entry, f"not among the best {places} at {RUNGS[rung]}/{UNITS}")
             return None
         return ([*RUNGS, UNITS][rung + 1]) if decided == "on" else 0
 
@@ -150,7 +153,7 @@ class Search:
         rivals = [one.standing for one in self.ledger.entries() if one.number != entry.number]
         limits = medians(rivals) if task.units == UNITS and not entry.is_automatic else {}
         spec = self.trials.spec(plan, self.place(entry), units=task.units, stop_above=limits)
-        shown = _Shown(self._listener, entry.number, task.units)
+        shown = _Shown(self, entry, plan)
         try:
             result = bench.train(spec, shown)
         except errors.WorkerCrash as crash:
@@ -212,12 +215,36 @@ class Search:
     def _tell(self, entry: Entry, how: str) -> None:
         units = max(entry.losses, default=0)
         loss = min(entry.losses.values(), default=float("nan"))
-        far = f"{units}/{UNITS} of the rows" if how else f"its end at {units}/{UNITS}"
-        self._say(entry, f"loss {loss:.4g} at {far}  {described(entry.params)}")
+        far = f"{units}/{UNITS}" if how else f"its end ({units}/{UNITS})"
+        self._say(entry, f"loss {loss:.4g} at {far}  {described(entry.params, self._automatic)}")
+
+    @property
+    def _automatic(self) -> dict[str, Any]:
+        return next((one.params for one in self._known if one.is_automatic), {})
 
     def _say(self, entry: Entry, text: str) -> None:
         title = "automatic" if entry.is_automatic else f"trial {entry.number}"
-        self._listener(Step(title=title, note=text))
+        self.listener(Step(title=title, note=text))
+
+    def tell_progress(self, entry: Entry, units: float, note: str) -> None:
+        """How far the search is while `entry` is at so many units. What others do meanwhile is not counted."""
+        done = sum(max(one.losses, default=0) for one in self._known if one.number != entry.number) + units
+        waiting = sum(one.state == TrialState.WAITING for one in self._known)
+        total = len(self._known)
+        ahead = [RUNGS[0]] * waiting + [max(0.0, self._first_units(entry) - units)]
+        places = [kept(total, rung, self.finalists) for rung in range(len(RUNGS))]
+        for rung, reached in enumerate(RUNGS):
+            past = sum(max(one.losses, default=0) > reached and not one.is_automatic for one in self._known)
+            ahead.append(max(0, places[rung] - past) * ([*RUNGS, UNITS][rung + 1] - reached))
+        left = sum(ahead)
+        seconds = left * self._seconds_a_unit if self._seconds_a_unit else None
+        name = "automatic choice" if entry.is_automatic else f"trial {entry.number}"
+        self.listener(
+            Progress(
+                stage="search", done=round(done), total=max(round(done + left), round(done) + 1), unit="rounds",
+                seconds_left=seconds, note=" · ".join(filter(None, (name, note))),
+            )
+        )  # fmt: skip
 
     # Where trials lie, and whose they are.
 
@@ -240,11 +267,14 @@ class Search:
 
 
 class _Shown:
-    """Passes on a trial's progress under its own name."""
+    """Makes the progress of a trial's steps the progress of the search: in units, of those that it will take altogether."""
 
-    def __init__(self, listener: Listener, number: int, units: int):
-        self._listener, self._number, self._units = listener, number, units
+    def __init__(self, search: Search, entry: Entry, plan: TrainPlan):
+        self._search, self._entry, self._plan = search, entry, plan
 
     def __call__(self, event: Event) -> None:
-        if isinstance(event, Progress):
-            self._listener(event.model_copy(update={"stage": f"trial {self._number}"}))
+        if isinstance(event, Progress) and event.stage == "train":
+            now = event.done / self._plan.eval_every
+            self._search.tell_progress(self._entry, now, event.note.split(" · ")[0])
+        else:
+            self._search.listener(event)

@@ -16,12 +16,11 @@ from lorasmith.tune.rungs import UNITS
 
 
 class Trials:
-    """Makes trainings of parameters. `start` is the automatic choice, which is trial 0."""
+    """Makes trainings of parameters. `epochs` are those of trial 0, by which rows are reckoned."""
 
-    def __init__(self, start: WorkerSpec, facts: ModelFacts, machine: HardwareFacts):
+    def __init__(self, start: WorkerSpec, facts: ModelFacts, machine: HardwareFacts, epochs: float):
         self.start, self.facts, self.machine = start, facts, machine
-        plan = start.plan
-        self.unit_rows = plan.effective_batch * plan.steps / UNITS
+        self.unit_rows = epochs * start.data_facts["num_train"] / UNITS
 
     def plan(self, params: Mapping[str, Any]) -> TrainPlan:
         """The plan of a trial. Raises DoesNotFitProblem where not even one row at a time fits."""
@@ -59,5 +58,5 @@ class Trials:
         )
 
     def units(self, plan: TrainPlan, losses: Mapping[int, float]) -> dict[int, float]:
-        """Validation losses by units, of losses by step."""
-        return {step // plan.eval_every: loss for step, loss in sorted(losses.items()) if step >= plan.eval_every}
+        """Validation losses by units, of losses by step. What ends before the first unit stands as if it had come to it."""
+        return {max(1, step // plan.eval_every): loss for step, loss in sorted(losses.items())}

@@ -102,8 +102,8 @@ class Bench:
         )  # fmt: skip
         model = lora.load_adapters(material.model, job.adapters)
         try:
-            told = _Told(job.events, self.channel)
-            paths.write_json(job.answers_path, answered(job, model, rows, material.tokenizer, told))
+            with _Told(job.events, self.channel) as told:
+                paths.write_json(job.answers_path, answered(job, model, rows, material.tokenizer, told))
         finally:
             material.model = lora.remove_lora(model)
 

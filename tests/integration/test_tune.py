@@ -1,0 +1,356 @@
+"""`lorasmith tune` as its user has it: a real search over a small model, killed, shared, stopped, refused."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from tests.conftest import Run, write_rows
+from tests.databases import postgres
+from tests.integration.test_bertscore import ENCODER, LAYERS
+from tests.integration.test_judging import judging, says
+from tests.trainings import planned
+
+from lorasmith.tune.spec import Trained, Trouble
+from lorasmith.tune.trial import Trials
+
+QUICK = ["--eval-fraction", "0.3", "--metric", "exact_match", "--no-tensorboard"]
+
+
+def tuned(home: Path) -> dict[str, Any]:
+    return json.loads(next(home.glob("adapters/*-tuned/tune.json")).read_text())
+
+
+def study(home: Path, name: str) -> list[optuna.trial.FrozenTrial]:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    return optuna.load_study(study_name=name, storage=f"sqlite:///{home}/studies.db").trials
+
+
+def start(*arguments: str | Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "lorasmith", "tune", *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, start_new_session=True,
+    )  # fmt: skip
+
+
+def wait_for_lines(process: subprocess.Popen[str], log: Path, count: int) -> None:
+    until = time.monotonic() + 180
+    while process.poll() is None and (not log.exists() or len(log.read_text().splitlines()) < count):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def marks(seen: Any) -> Any:
+    value = 90 if re.search(r"ANSWER TO BE MARKED:\s*\S", seen.text) else 10
+    return says(json.dumps({"reason": "so", "correctness": value, "completeness": value, "style": value}))
+
+
+def test_a_search_finds_measures_and_tells(lorasmith: Run, tiny_llama: Path, sums: Path, home: Path) -> None:
+    """TUN-1, TUN-2, TUN-5, EVA-4: the automatic choice first, weak trials ended at a rung, finalists measured by BERTScore and a
+    judge, the lines of the log, the report; the same call again tells the same at once."""
+    home.mkdir()
+    arguments: list[str | Path] = [
+        "tune", tiny_llama, "--data", sums, "--trials", "8", "--judge", "ours", "--eval-fraction", "0.3",
+        "--bertscore-model", ENCODER, "--bertscore-layers", str(LAYERS),
+    ]  # fmt: skip
+    with judging(marks) as server:
+        (home / "config.yaml").write_text(
+            f"judges:\n  ours:\n    kind: openai\n    base_url: {server.url}/v1\n    model: m\n"
+        )
+        said = lorasmith(*arguments).stdout
+    report = tuned(home)
+    folder = next(home.glob("adapters/*-tuned"))
+    trials = report["trials"]
+    assert [row["number"] for row in trials] == list(range(8))
+    automatic, others = trials[0], trials[1:]
+    assert automatic["is_automatic"]
+    assert automatic["outcome"] == "measured"
+    ended = [row for row in others if row["outcome"] == "ended early"]
+    measured = [row for row in trials if row["outcome"] == "measured"]
+    assert len(ended) + len(measured) == 8
+    assert len(measured) <= 3
+    assert all("not among the best" in row["reason"] or "others were better" in row["reason"] for row in ended)
+    assert all(max(map(int, row["losses"])) in (1, 4) for row in ended if "not among" in row["reason"])
+    log = (folder / "tune.log").read_text()
+    for row in measured:
+        shown = re.escape(f"Trial {row['number']}: params={row['params']}, BERTScore=")
+        assert re.search(shown + r"-?\d\.\d{4}$", log, re.MULTILINE)
+    assert re.search(r"LLM judge mean \d\d\.\d\d \(on \d+ examples\)", log)
+    assert re.search(r"Detailed: BERTScore=-?\d\.\d{4}, LLM judge=\d\d\.\d\d, combined=-?\d\.\d{4}", log)
+    assert report["figure"] == "combined"
+    assert report["best"] == max(measured, key=lambda row: (row["value"], row["is_automatic"]))["number"]
+    assert (report["gain"] is None) == (report["best"] == 0)
+    assert (folder / "lora" / "adapter_model.safetensors").read_bytes() == (
+        folder / "trials" / f"{report['best']:03d}" / "lora" / "adapter_model.safetensors"
+    ).read_bytes()
+    assert "the automatic choice" in said
+    page = (folder / "tune.html").read_text()
+    assert page.count("<tr") == 9
+    assert "its score is another" in lorasmith(*arguments, "--no-judge", code=2).stderr
+    again = lorasmith(*arguments).stdout
+    assert tuned(home) == report
+    assert again.splitlines()[-4:] == said.splitlines()[-4:]
+    log_file = (folder / "logs" / "worker.log").read_text()
+    assert not re.search("peft_config|second time|deprecated|Warning", log_file)
+
+
+def base_hash(model: Any) -> str:
+    found = hashlib.sha256()
+    for name, weight in sorted(model.state_dict().items()):
+        found.update(name.encode())
+        found.update(weight.detach().cpu().numpy().tobytes())
+    return found.hexdigest()
+
+
+def test_twenty_trials_leave_no_trace(tiny_llama: Path, sums: Path, tmp_path: Path, one_thread: None) -> None:
+    """TUN-3: the base is bit for bit the same after each of 20 trials of all kinds, no adapter remains, memory is back at its level,
+    nothing warns (warnings are errors here)."""
+    import psutil
+
+    from lorasmith.hub.recognise import know_model
+    from lorasmith.plan import hardware
+    from lorasmith.workers.tune import Bench
+
+    spec = planned(tiny_llama, sums, tmp_path / "run", eval_fraction=0.3, no_tensorboard=True)
+    bench = Bench(spec)
+    model = bench.load().model
+    before, modules = base_hash(model), [name for name, _ in model.named_modules()]
+    trials = Trials(spec, know_model(str(tiny_llama)), hardware.observe(), spec.plan.epochs)
+    kinds = [
+        ("lora", "all-linear", 0.0), ("rslora", "attention", 0.1), ("dora", "all-linear", 0.05), ("lora+", "attention", 0.0),
+        ("lora", "q_proj+v_proj", 0.1),
+    ]  # fmt: skip
+    levels: list[int] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", message=".*use_cache=True.*")
+        for number in range(20):
+            variant, targets, dropout = kinds[number % len(kinds)]
+            params = {
+                "rank": (8, 64)[number % 2], "lora_alpha": 32.0, "lora_dropout": dropout, "learning_rate": 5e-3,
+                "target_modules": targets, "epochs": 8.0, "batch_size": (8, 16)[number % 2], "warmup": 0.05, "variant": variant,
+            }  # fmt: skip
+            folder = tmp_path / "run" / "trials" / str(number)
+            folder.mkdir(parents=True)
+            units = 16 if number % 7 == 0 else 1
+            result = bench.train(trials.spec(trials.plan(params), folder, units=units, stop_above={}))
+            assert isinstance(result, Trained), result
+            assert bench.material is not None
+            assert bench.material.model is model
+            assert base_hash(model) == before
+            assert [name for name, _ in model.named_modules()] == modules
+            assert not hasattr(model, "peft_config")
+            gc.collect()
+            levels.append(psutil.Process().memory_info().rss)
+    early, late = min(levels[5:10]), min(levels[15:])
+    assert late < 1.01 * early, levels
+
+
+def test_a_trial_goes_on_from_its_rung_as_if_it_had_not_paused(
+    tiny_llama: Path, sums: Path, tmp_path: Path, one_thread: None
+) -> None:
+    """TUN-2: three pauses, with others in between, and the losses are those of an unbroken training."""
+    from lorasmith.hub.recognise import know_model
+    from lorasmith.plan import hardware
+    from lorasmith.tune import space
+    from lorasmith.workers.tune import Bench
+
+    spec = planned(tiny_llama, sums, tmp_path / "run", eval_fraction=0.3, no_tensorboard=True, epochs=6.0)
+    bench = Bench(spec)
+    trials = Trials(spec, know_model(str(tiny_llama)), hardware.observe(), spec.plan.epochs)
+    plan = trials.plan(space.automatic(spec.plan))
+
+    def go(name: str, units: int) -> Trained:
+        folder = tmp_path / "run" / name
+        folder.mkdir(exist_ok=True)
+        result = bench.train(trials.spec(plan, folder, units=units, stop_above={}))
+        assert isinstance(result, Trained)
+        return result
+
+    whole = go("whole", 16)
+    assert go("parts", 1).stop_reason == "paused"
+    go("other", 1)
+    assert go("parts", 4).stop_reason == "paused"
+    last = go("parts", 16)
+    assert last.losses == whole.losses
+    assert last.stop_reason == whole.stop_reason
+
+
+def test_what_is_outdone_ends_and_what_diverges_or_breaks_spoils_nothing(
+    tiny_llama: Path, sums: Path, tmp_path: Path, one_thread: None
+) -> None:
+    """TUN-2, TUN-4: the median inside a rung; a rate that diverges; layers that do not exist."""
+    from lorasmith.hub.recognise import know_model
+    from lorasmith.plan import hardware
+    from lorasmith.tune import space
+    from lorasmith.workers.tune import Bench
+
+    spec = planned(tiny_llama, sums, tmp_path / "run", eval_fraction=0.3, no_tensorboard=True)
+    bench = Bench(spec)
+    before = base_hash(bench.load().model)
+    trials = Trials(spec, know_model(str(tiny_llama)), hardware.observe(), spec.plan.epochs)
+    automatic = space.automatic(spec.plan)
+
+    def go(name: str, stop_above: dict[int, float], **changes: Any) -> Trained | Trouble:
+        folder = tmp_path / "run" / name
+        folder.mkdir()
+        plan = trials.plan({**automatic, **changes})
+        return bench.train(trials.spec(plan, folder, units=16, stop_above=stop_above))
+
+    outdone = go("outdone", {5: 0.001})
+    assert isinstance(outdone, Trained)
+    assert outdone.stop_reason == "outdone"
+    assert max(outdone.losses) == 5 * trials.plan(automatic).eval_every
+    diverged = go("diverged", {}, learning_rate=1e38)
+    assert isinstance(diverged, Trouble)
+    assert diverged.kind == "diverged"
+    broken = go("broken", {}, target_modules="no_such_layer")
+    assert isinstance(broken, Trouble)
+    assert (broken.kind, "no_such_layer" in broken.reason) == ("failed", True)
+    assert base_hash(bench.load().model) == before
+    fine = go("fine", {}, epochs=2.0)
+    assert isinstance(fine, Trained)
+
+
+def test_a_killed_search_ends_with_exactly_its_trials(tiny_llama: Path, sums: Path, home: Path, lorasmith: Run) -> None:
+    """TUN-4: kill -9 three times, wherever it is; then it ends with 8 trials, each with an end, none trained from its start twice."""
+    arguments = [tiny_llama, "--data", sums, "--trials", "8", "--name", "s", *QUICK]
+    log = home / "adapters" / "s-tuned" / "tune.log"
+    for lines in (2, 5, 9):
+        process = start(*arguments)
+        wait_for_lines(process, log, lines)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+    lorasmith("tune", *arguments)
+    trials = study(home, "s")
+    assert len(trials) == 8
+    assert {trial.state for trial in trials} <= {optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED}
+    assert len(tuned(home)["trials"]) == 8
+
+
+def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(
+    tiny_llama: Path, sums: Path, home: Path, lorasmith: Run
+) -> None:
+    """TUN-4"""
+    arguments = [tiny_llama, "--data", sums, "--trials", "5", "--name", "s", *QUICK]
+    process = start(*arguments)
+    wait_for_lines(process, home / "adapters" / "s-tuned" / "tune.log", 3)
+    os.kill(process.pid, signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "same command" in said
+    lorasmith("tune", *arguments)
+    assert len(study(home, "s")) == 5
+
+
+def test_two_searches_share_one_study_on_postgresql(tiny_llama: Path, sums: Path, home: Path) -> None:
+    """TUN-4: two processes with folders of their own, as on two machines; 10 trials between them, each trained by one."""
+    with postgres() as url:
+        folders = [home / "one", home / "two"]
+        home.mkdir()
+        both = [
+            start(
+                tiny_llama, "--data", sums, "--trials", "10", "--name", "shared", "--storage", url, "--output", folder, *QUICK
+            )
+            for folder in folders
+        ]  # fmt: skip
+        ended = [process.communicate(timeout=400)[0] for process in both]
+        assert [process.returncode for process in both] == [0, 0], ended
+        storage = optuna.storages.RDBStorage(url.replace("postgresql:", "postgresql+pg8000:"))
+        found = optuna.load_study(study_name="shared", storage=storage).trials
+        storage.remove_session()
+        storage.engine.dispose()
+    assert len(found) == 10
+    assert all(trial.state.is_finished() for trial in found)
+    places = [
+        {path.name for path in (folder / "trials").iterdir() if (path / "events.jsonl").exists()} for folder in folders
+    ]
+    assert places[0] | places[1] == {f"{number:03d}" for number in range(10)}
+    assert not places[0] & places[1]
+    assert min(map(len, places)) >= 2
+
+
+def test_it_is_refused_before_anything_is_trained(
+    lorasmith: Run, tiny_llama: Path, sums: Path, home: Path, tmp_path: Path
+) -> None:
+    """TUN-1, TUN-4: no held-out row, an unknown judge, metric or dimension, an encoder that is not there, a study of another model, a
+    folder of another search."""
+    lone = write_rows(tmp_path / "lone.jsonl", [{"question": "1?", "answer": "1"}])
+    base = ["tune", tiny_llama, "--data", sums]
+    for more, code, words in (
+        (["tune", tiny_llama, "--data", lone], 6, "held out"),
+        ([*base, "--judge", "nobody"], 2, "nobody"),
+        ([*base, "--metric", "beauty"], 3, "beauty"),
+        ([*base, "--space", "ranc=8"], 2, "rank"),
+        ([*base, "--trials", "0"], 2, "--trials"),
+        ([*base, "--metric", "combined"], 5, "--bertscore-model"),
+        ([*base, "--storage", "postgresql://me@127.0.0.1:1/x", "--metric", "exact_match"], 5, "database"),
+    ):  # fmt: skip
+        said = lorasmith(*more, code=code).stderr
+        assert words in said, said
+    assert not list(home.glob("adapters/*-tuned/trials/*"))
+    lorasmith(*base, "--trials", "5", "--space", "epochs=1", *QUICK)
+    assert "another" in lorasmith(*base, "--space", "epochs=2", *QUICK, code=2).stderr
+    assert "another search" in lorasmith(*base, "--max-length", "64", *QUICK, code=2).stderr
+
+
+def test_without_an_encoder_it_says_what_decides(lorasmith: Run, tiny_llama: Path, sums: Path, home: Path) -> None:
+    """TUN-1, EVA-2: no network and no encoder: the metric that suits the answers, said with the cure."""
+    said = lorasmith(
+        "tune", tiny_llama, "--data", sums, "--trials", "5", "--space", "epochs=1", "--eval-fraction", "0.3"
+    ).stdout
+    assert "--bertscore-model" in said
+    assert tuned(home)["figure"] in ("exact_match", "accuracy")
+
+
+def test_memory_that_runs_out_ends_the_trial_and_not_the_search(
+    tiny_llama: Path, sums: Path, tmp_path: Path, one_thread: None
+) -> None:
+    """TUN-4: what cannot fit is told before it is tried; what runs out of memory ends; the next trial has the base as it was."""
+    from lorasmith.core.errors import DoesNotFitProblem
+    from lorasmith.hub.recognise import know_model
+    from lorasmith.plan import hardware
+    from lorasmith.tune import space
+    from lorasmith.workers.runtime import limit_memory, unlimit_memory
+    from lorasmith.workers.tune import Bench
+
+    spec = planned(tiny_llama, sums, tmp_path / "run", eval_fraction=0.3, no_tensorboard=True)
+    automatic = space.automatic(spec.plan)
+    small = hardware.observe().model_copy(update={"ram_free_bytes": 300_000_000})
+    with pytest.raises(DoesNotFitProblem):
+        Trials(spec, know_model(str(tiny_llama)), small, 3.0).plan(automatic)
+    bench = Bench(spec)
+    before = base_hash(bench.load().model)
+    trials = Trials(spec, know_model(str(tiny_llama)), hardware.observe(), 3.0)
+    for name, kind in (("tight", Trouble), ("roomy", Trained)):
+        (tmp_path / "run" / name).mkdir()
+        plan = trials.plan({**automatic, "rank": 1024, "epochs": 1.0})
+        if kind is Trouble:
+            limit_memory(10_000_000)
+        try:
+            result = bench.train(trials.spec(plan, tmp_path / "run" / name, units=16, stop_above={}))
+        finally:
+            unlimit_memory()
+        assert isinstance(result, kind), result
+        assert not isinstance(result, Trouble) or result.kind == "out_of_memory"
+    assert base_hash(bench.load().model) == before
+
+
+def test_time_that_is_up_ends_with_what_there_is(lorasmith: Run, tiny_llama: Path, sums: Path, home: Path) -> None:
+    """TUN-1: nothing new is begun, what came to its end is measured, and the same command goes on with the rest."""
+    arguments = ["tune", tiny_llama, "--data", sums, "--trials", "20", *QUICK]
+    said = lorasmith(*arguments, "--timeout", "0.001").stdout
+    assert "trials are left: the same command goes on" in said
+    assert tuned(home)["best"] == 0
