@@ -38,8 +38,8 @@ def long_rows(tmp_path_factory) -> Path:
 
 def test_a_rehearsal_leaves_no_trace(tiny_llama, sums, tmp_path, one_thread):
     """AUT-2: weights, optimizer and random generators are what they were; what it tells is true."""
-    from lorasmith.workers.rehearsal import rehearse
     from lorasmith.workers.attempt import Attempt
+    from lorasmith.workers.rehearsal import rehearse
 
     spec = planned(tiny_llama, sums, tmp_path / "run", max_steps=4)
     with Writer(spec.run_folder / "events.jsonl") as events:

@@ -323,7 +323,6 @@ def test_memory_that_runs_out_ends_the_trial_and_not_the_search(
     from lorasmith.hub.recognise import know_model
     from lorasmith.plan import hardware
     from lorasmith.tune import space
-    from lorasmith.workers.runtime import limit_memory, unlimit_memory
     from lorasmith.workers.tune import Bench
 
     spec = planned(tiny_llama, sums, tmp_path / "run", eval_fraction=0.3, no_tensorboard=True)
@@ -334,17 +333,22 @@ def test_memory_that_runs_out_ends_the_trial_and_not_the_search(
     bench = Bench(spec)
     before = base_hash(bench.load().model)
     trials = Trials(spec, know_model(str(tiny_llama)), hardware.observe(), 3.0)
-    for name, kind in (("tight", Trouble), ("roomy", Trained)):
+    plan = trials.plan({**automatic, "epochs": 1.0})
+
+    def go(name: str) -> Trained | Trouble:
         (tmp_path / "run" / name).mkdir()
-        plan = trials.plan({**automatic, "rank": 1024, "epochs": 1.0})
-        if kind is Trouble:
-            limit_memory(10_000_000)
-        try:
-            result = bench.train(trials.spec(plan, tmp_path / "run" / name, units=16, stop_above={}))
-        finally:
-            unlimit_memory()
-        assert isinstance(result, kind), result
-        assert not isinstance(result, Trouble) or result.kind == "out_of_memory"
+        return bench.train(trials.spec(plan, tmp_path / "run" / name, units=16, stop_above={}))
+
+    def without_memory(*_: Any) -> Any:
+        raise MemoryError("no more")
+
+    rows: Any = bench.load().rows
+    rows.batch = rows.packed = without_memory
+    result = go("tight")
+    assert isinstance(result, Trouble)
+    assert (result.kind, result.reason) == ("out_of_memory", "no more")
+    del rows.batch, rows.packed
+    assert isinstance(go("roomy"), Trained)
     assert base_hash(bench.load().model) == before
 
 

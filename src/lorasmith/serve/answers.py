@@ -104,6 +104,8 @@ def require_short(served: Served, call: TextCall) -> None:
 def engine_request(served: Served, call: TextCall, voice: Voice, prompt: Prompt, stream: TextStream) -> GenerateRequest:
     """What the engine is asked. Raises UsageProblem where prompt and answer do not fit into the context."""
     context, count = served.engine_facts.context_tokens or _UNKNOWN_CONTEXT, len(prompt.ids)
+    if not count:
+        raise UsageProblem("Nothing that the model could read is in the prompt", fix="Send a text.")
     room = context if _is_pair(served) else context - count
     if room < 1 or count > context:
         raise UsageProblem(f"The prompt has {count:,} tokens and the model reads {context:,}", fix="Shorten it.")

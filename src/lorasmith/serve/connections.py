@@ -29,11 +29,21 @@ class _Patient(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        is_upgraded = self.transport.get_protocol() is not self
-        if is_upgraded or not (self.cycle is None or self.cycle.response_complete):
-            self._forget()  # the request is there: from now on its own limits hold
+        talk = self.transport.get_protocol()
+        if talk is not self:
+            self._forget()
+            # What h11 lets pass and websockets does not take, uvicorn would leave without an answer and open for ever.
+            if not getattr(talk, "handshake_initiated", True):
+                self.send_400_response("Invalid request for a WebSocket.")
+        elif self._has_request():
+            self._forget()  # from now on its own limits hold
         else:
             self._expect()
+
+    def _has_request(self) -> bool:
+        """Whether one is being answered."""
+        cycle: Any = self.cycle  # none before the first
+        return cycle is not None and not cycle.response_complete
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget()

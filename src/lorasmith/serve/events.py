@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from fastapi import Request
 from fastapi.responses import StreamingResponse
+from starlette.requests import ClientDisconnect
 
 from lorasmith.families._calls import Call, TextCall
 from lorasmith.serve.answers import Timing, other_events, text_events
@@ -63,14 +64,14 @@ def sse(events: AsyncGenerator[dict[str, Any]]) -> StreamingResponse:
 
 
 async def unless_gone(request: Request, work: Awaitable[T]) -> T:
-    """What `work` returns; where the client goes away meanwhile, the work is cancelled, and so is this."""
+    """What `work` returns. Raises ClientDisconnect where the client goes away meanwhile; the work is cancelled then."""
     task = asyncio.ensure_future(work)
     watch = asyncio.ensure_future(_gone(request))
     try:
         await asyncio.wait([task, watch], return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
             task.cancel()
-            raise asyncio.CancelledError
+            raise ClientDisconnect
         return task.result()
     finally:
         watch.cancel()

@@ -52,7 +52,7 @@ async def public_address(host: str, port: int) -> str:
     """An address of `host`, all of whose addresses have to be public. Raises HttpProblem."""
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError:
+    except (OSError, UnicodeError):
         raise HttpProblem(400, f"'{host[:100]}' cannot be found", code="url_unreachable") from None
     addresses = [str(entry[4][0]) for entry in found]
     if not addresses or not all(_is_public(address) for address in addresses):
@@ -70,11 +70,11 @@ async def _fetched(url: str) -> bytes:
     """The file at `url`. The connection goes to the very address that was checked, and no redirect is followed."""
     import httpx2
 
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         port = parts.port or (443 if parts.scheme == "https" else 80)
     except ValueError:
-        raise HttpProblem(400, "The URL has no port that there could be", code="invalid_value") from None
+        raise HttpProblem(400, "The URL is none, or has a port that there cannot be", code="invalid_value") from None
     if not parts.hostname or parts.username:
         raise HttpProblem(400, "The URL names no host, or a user", code="invalid_value")
     address = await public_address(parts.hostname, port)
@@ -95,6 +95,6 @@ async def _fetched(url: str) -> bytes:
                     data += chunk
                     if len(data) > _MAX_FETCHED_BYTES:
                         raise HttpProblem(400, "The file at the URL is larger than 50 MB", code="url_too_large")
-    except (httpx2.HTTPError, TimeoutError) as error:
+    except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError, UnicodeError) as error:
         raise HttpProblem(400, "The URL cannot be fetched", code="url_unreachable", why=type(error).__name__) from None
     return bytes(data)

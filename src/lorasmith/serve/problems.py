@@ -7,11 +7,12 @@ import secrets
 from collections.abc import Mapping
 from typing import Any, cast
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from lorasmith.core.errors import LorasmithError
 
@@ -112,6 +113,11 @@ def install(app: FastAPI) -> None:
         body = error_body(str(failed.detail), status=failed.status_code, hint="All routes are listed in /docs.")
         return JSONResponse(body, status_code=failed.status_code, headers=failed.headers)
 
+    async def gone(_: Request, __: Exception) -> Response:
+        """The client broke off: nobody hears this, and nothing is wrong here that a log should keep."""
+        return Response(status_code=499)
+
+    app.add_exception_handler(ClientDisconnect, gone)
     app.add_exception_handler(LorasmithError, known)
     app.add_exception_handler(ValidationError, known)
     app.add_exception_handler(RequestValidationError, invalid)

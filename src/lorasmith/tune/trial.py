@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lorasmith.core.errors import DoesNotFitProblem
 from lorasmith.core.facts import DataFacts, ModelFacts
+from lorasmith.core.progress import amount
 from lorasmith.plan.choose import TrainPlan, choose
 from lorasmith.plan.hardware import HardwareFacts
 from lorasmith.training.launch import given_in
@@ -23,13 +25,17 @@ class Trials:
         self.unit_rows = epochs * start.data_facts["num_train"] / UNITS
 
     def plan(self, params: Mapping[str, Any]) -> TrainPlan:
-        """The plan of a trial. Raises DoesNotFitProblem where not even one row at a time fits."""
+        """The plan of a trial. Raises DoesNotFitProblem where it would take more memory than there is."""
         automatic = self.start.plan
         held = {"max_length": automatic.max_length, "precision": automatic.precision, "method": automatic.method}
         given = given_in(self.start.spec) | held | space.as_given(params, automatic)
         plan = choose(
             given, self.facts, DataFacts(**self.start.data_facts), self.machine, can_quantize=self.start.can_quantize
         )
+        machine = self.machine
+        free = plan.memory_bytes or (machine.gpu_free_bytes if plan.device == "cuda" else machine.ram_free_bytes)
+        if plan.predicted_peak_bytes > free:  # rows at a time are given here, so that `choose` only reckons
+            raise DoesNotFitProblem(f"It needs {amount(plan.predicted_peak_bytes)}, and {amount(free)} are free")
         every = max(1, round(self.unit_rows / plan.effective_batch))
         return plan.model_copy(
             update={
