@@ -26,7 +26,7 @@ from lorasmith.demo import TRAIN_FILE
 from lorasmith.hub.recognise import know_model
 from lorasmith.training import launch
 from lorasmith.training.spec import TrainSpec
-from lorasmith.tune import space
+from lorasmith.tuning import space
 
 HELD_OUT = TRAIN_FILE.with_name("heldout.jsonl")
 METRIC = "field_f1"

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from lorasmith.serve.converse import Conversation, RemoteConversation
     from lorasmith.serve.launch import serve
     from lorasmith.training.launch import PlanListener, TrainResult, train
-    from lorasmith.tune.launch import tune
-    from lorasmith.tune.report import TuneReport
+    from lorasmith.tuning.launch import tune
+    from lorasmith.tuning.report import TuneReport
 
 __all__ = [
     "CheckReport",
@@ -62,7 +62,7 @@ _PLACES = {
     "Recommendations": "plan.recommend",
     "RemoteConversation": "serve.converse",
     "TrainResult": "training.launch",
-    "TuneReport": "tune.report",
+    "TuneReport": "tuning.report",
     "check": "plan.check",
     "doctor": "plan.doctor",
     "evaluate": "evaluation.launch",
@@ -74,7 +74,7 @@ _PLACES = {
     "know_model": "hub.recognise",
     "serve": "serve.launch",
     "train": "training.launch",
-    "tune": "tune.launch",
+    "tune": "tuning.launch",
 }
 
 

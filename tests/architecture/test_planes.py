@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import pkgutil
 import subprocess
 import sys
 
+import lorasmith
 import lorasmith.cli
 import lorasmith.core
 import lorasmith.data
@@ -18,6 +20,7 @@ import lorasmith.plan
 import lorasmith.profiles
 import lorasmith.serve
 import lorasmith.training
+import lorasmith.tuning
 
 HEAVY = {"torch", "transformers", "peft", "accelerate", "datasets", "pandas", "scipy", "tensorboard"}
 
@@ -35,6 +38,7 @@ def _modules() -> list[str]:
         lorasmith.profiles,
         lorasmith.serve,
         lorasmith.training,
+        lorasmith.tuning,
     ]
     found = ["lorasmith", "lorasmith.flow", "lorasmith.lora"]
     for folder in folders:
@@ -49,6 +53,13 @@ def test_no_module_of_the_control_plane_loads_a_heavy_library():
     loaded = {name.split(".")[0] for name in json.loads(done.stdout)}
     assert not loaded & HEAVY
     assert "click" in loaded
+
+
+def test_no_package_takes_the_name_of_a_verb():
+    """Else `lorasmith.train` would be the verb until the package is imported, and the package from then on."""
+    for verb in set(lorasmith.__all__) - {"__version__"}:
+        assert importlib.util.find_spec(f"lorasmith.{verb}") is None, verb
+        assert callable(getattr(lorasmith, verb))
 
 
 def test_inspecting_data_with_a_model_loads_no_heavy_library(tiny_llama, sums):

@@ -23,8 +23,17 @@ from tests.integration.test_bertscore import ENCODER, LAYERS
 from tests.integration.test_judging import judging, says
 from tests.trainings import planned
 
-from lorasmith.tune.spec import Trained, Trouble
-from lorasmith.tune.trial import Trials
+import lorasmith
+from lorasmith.core.errors import DataProblem, EnvironmentProblem, NotFoundProblem, UsageProblem
+from lorasmith.tuning.spec import Trained, Trouble
+from lorasmith.tuning.trial import Trials
+
+
+@pytest.fixture
+def run(lorasmith: Run) -> Run:
+    """The command, under a name that is not the package's."""
+    return lorasmith
+
 
 QUICK = ["--eval-fraction", "0.3", "--metric", "exact_match", "--no-tensorboard"]
 
@@ -57,7 +66,7 @@ def marks(seen: Any) -> Any:
     return says(json.dumps({"reason": "so", "correctness": value, "completeness": value, "style": value}))
 
 
-def test_a_search_finds_measures_and_tells(lorasmith: Run, tiny_llama: Path, sums: Path, home: Path) -> None:
+def test_a_search_finds_measures_and_tells(run: Run, tiny_llama: Path, sums: Path, home: Path) -> None:
     """TUN-1, TUN-2, TUN-5, EVA-4: the automatic choice first, weak trials ended at a rung, finalists measured by BERTScore and a
     judge, the lines of the log, the report; the same call again tells the same at once."""
     home.mkdir()
@@ -69,7 +78,7 @@ def test_a_search_finds_measures_and_tells(lorasmith: Run, tiny_llama: Path, sum
         (home / "config.yaml").write_text(
             f"judges:\n  ours:\n    kind: openai\n    base_url: {server.url}/v1\n    model: m\n"
         )
-        said = lorasmith(*arguments).stdout
+        said = run(*arguments).stdout
     report = tuned(home)
     folder = next(home.glob("adapters/*-tuned"))
     trials = report["trials"]
@@ -98,8 +107,8 @@ def test_a_search_finds_measures_and_tells(lorasmith: Run, tiny_llama: Path, sum
     assert "the automatic choice" in said
     page = (folder / "tune.html").read_text()
     assert page.count("<tr") == 9
-    assert "its score is another" in lorasmith(*arguments, "--no-judge", code=2).stderr
-    again = lorasmith(*arguments).stdout
+    assert "its score is another" in run(*arguments, "--no-judge", code=2).stderr
+    again = run(*arguments).stdout
     assert tuned(home) == report
     assert again.splitlines()[-4:] == said.splitlines()[-4:]
     log_file = (folder / "logs" / "worker.log").read_text()
@@ -158,13 +167,34 @@ def test_twenty_trials_leave_no_trace(tiny_llama: Path, sums: Path, tmp_path: Pa
     assert late < 1.01 * early, levels
 
 
+@pytest.mark.parametrize("batch", [1, 2, 4, 8, 16])
+def test_sixteen_sixteenths_are_a_trials_end_whatever_its_batch(
+    tiny_llama: Path, sums: Path, tmp_path: Path, batch: int
+) -> None:
+    """TUN-2: a sixteenth of the rows is seldom whole steps, and the last evaluation comes with the last step."""
+    from lorasmith.hub.recognise import know_model
+    from lorasmith.plan import hardware
+    from lorasmith.tuning import space
+
+    spec = planned(tiny_llama, sums, tmp_path / "run", eval_fraction=0.3, no_tensorboard=True, epochs=6.0)
+    trials = Trials(spec, know_model(str(tiny_llama)), hardware.observe(), spec.plan.epochs)
+    plan = trials.plan(space.automatic(spec.plan) | {"batch_size": batch})
+    course = trials.spec(plan, tmp_path, units=16, stop_above={}).trial
+    assert course is not None
+    assert course.pause_at == plan.steps
+    paused = trials.spec(plan, tmp_path, units=4, stop_above={}).trial
+    assert paused is not None
+    assert 0 < paused.pause_at < plan.steps
+    assert paused.pause_at % plan.eval_every == 0
+
+
 def test_a_trial_goes_on_from_its_rung_as_if_it_had_not_paused(
     tiny_llama: Path, sums: Path, tmp_path: Path, one_thread: None
 ) -> None:
     """TUN-2: three pauses, with others in between, and the losses are those of an unbroken training."""
     from lorasmith.hub.recognise import know_model
     from lorasmith.plan import hardware
-    from lorasmith.tune import space
+    from lorasmith.tuning import space
     from lorasmith.workers.tune import Bench
 
     spec = planned(tiny_llama, sums, tmp_path / "run", eval_fraction=0.3, no_tensorboard=True, epochs=6.0)
@@ -194,7 +224,7 @@ def test_what_is_outdone_ends_and_what_diverges_or_breaks_spoils_nothing(
     """TUN-2, TUN-4: the median inside a rung; a rate that diverges; layers that do not exist."""
     from lorasmith.hub.recognise import know_model
     from lorasmith.plan import hardware
-    from lorasmith.tune import space
+    from lorasmith.tuning import space
     from lorasmith.workers.tune import Bench
 
     spec = planned(tiny_llama, sums, tmp_path / "run", eval_fraction=0.3, no_tensorboard=True)
@@ -224,25 +254,23 @@ def test_what_is_outdone_ends_and_what_diverges_or_breaks_spoils_nothing(
     assert isinstance(fine, Trained)
 
 
-def test_a_killed_search_ends_with_exactly_its_trials(tiny_llama: Path, sums: Path, home: Path, lorasmith: Run) -> None:
-    """TUN-4: kill -9 three times, wherever it is; then it ends with 8 trials, each with an end, none trained from its start twice."""
+def test_a_killed_search_ends_with_exactly_its_trials(tiny_llama: Path, sums: Path, home: Path, run: Run) -> None:
+    """TUN-4: kill -9 twice, wherever it is; then it ends with 8 trials, each with an end, none trained from its start twice."""
     arguments = [tiny_llama, "--data", sums, "--trials", "8", "--name", "s", *QUICK]
     log = home / "adapters" / "s-tuned" / "tune.log"
-    for lines in (2, 5, 9):
+    for lines in (2, 6):
         process = start(*arguments)
         wait_for_lines(process, log, lines)
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-    lorasmith("tune", *arguments)
+    run("tune", *arguments)
     trials = study(home, "s")
     assert len(trials) == 8
     assert {trial.state for trial in trials} <= {optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED}
     assert len(tuned(home)["trials"]) == 8
 
 
-def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(
-    tiny_llama: Path, sums: Path, home: Path, lorasmith: Run
-) -> None:
+def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(tiny_llama: Path, sums: Path, home: Path, run: Run) -> None:
     """TUN-4"""
     arguments = [tiny_llama, "--data", sums, "--trials", "5", "--name", "s", *QUICK]
     process = start(*arguments)
@@ -251,7 +279,7 @@ def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 130, said
     assert "same command" in said
-    lorasmith("tune", *arguments)
+    run("tune", *arguments)
     assert len(study(home, "s")) == 5
 
 
@@ -282,37 +310,29 @@ def test_two_searches_share_one_study_on_postgresql(tiny_llama: Path, sums: Path
     assert min(map(len, places)) >= 2
 
 
-def test_it_is_refused_before_anything_is_trained(
-    lorasmith: Run, tiny_llama: Path, sums: Path, home: Path, tmp_path: Path
-) -> None:
-    """TUN-1, TUN-4: no held-out row, an unknown judge, metric or dimension, an encoder that is not there, a study of another model, a
-    folder of another search."""
+def test_it_is_refused_before_anything_is_trained(tiny_llama: Path, sums: Path, home: Path, tmp_path: Path) -> None:
+    """TUN-1, TUN-4: no held-out row, an unknown judge, metric or dimension, an encoder that is not there, a study of other ranges, a
+    folder of another search. What is refused leaves nothing."""
     lone = write_rows(tmp_path / "lone.jsonl", [{"question": "1?", "answer": "1"}])
-    base = ["tune", tiny_llama, "--data", sums]
-    for more, code, words in (
-        (["tune", tiny_llama, "--data", lone], 6, "held out"),
-        ([*base, "--judge", "nobody"], 2, "nobody"),
-        ([*base, "--metric", "beauty"], 3, "beauty"),
-        ([*base, "--space", "ranc=8"], 2, "rank"),
-        ([*base, "--trials", "0"], 2, "--trials"),
-        ([*base, "--metric", "combined"], 5, "--bertscore-model"),
-        ([*base, "--storage", "postgresql://me@127.0.0.1:1/x", "--metric", "exact_match"], 5, "database"),
+    base: dict[str, Any] = {"model": str(tiny_llama), "data": str(sums)}
+    for more, kind, words in (
+        ({"data": str(lone)}, DataProblem, "held out"),
+        ({"judge": "nobody"}, UsageProblem, "nobody"),
+        ({"metric": "beauty"}, NotFoundProblem, "beauty"),
+        ({"space": ("ranc=8",)}, UsageProblem, "rank"),
+        ({"trials": 0}, UsageProblem, "--trials"),
+        ({"metric": "combined"}, EnvironmentProblem, "--bertscore-model"),
+        ({"storage": "postgresql://me@127.0.0.1:1/x", "metric": "exact_match"}, EnvironmentProblem, "database"),
     ):  # fmt: skip
-        said = lorasmith(*more, code=code).stderr
-        assert words in said, said
-    assert not list(home.glob("adapters/*-tuned/trials/*"))
-    lorasmith(*base, "--trials", "5", "--space", "epochs=1", *QUICK)
-    assert "another" in lorasmith(*base, "--space", "epochs=2", *QUICK, code=2).stderr
-    assert "another search" in lorasmith(*base, "--max-length", "64", *QUICK, code=2).stderr
-
-
-def test_without_an_encoder_it_says_what_decides(lorasmith: Run, tiny_llama: Path, sums: Path, home: Path) -> None:
-    """TUN-1, EVA-2: no network and no encoder: the metric that suits the answers, said with the cure."""
-    said = lorasmith(
-        "tune", tiny_llama, "--data", sums, "--trials", "5", "--space", "epochs=1", "--eval-fraction", "0.3"
-    ).stdout
-    assert "--bertscore-model" in said
-    assert tuned(home)["figure"] in ("exact_match", "accuracy")
+        with pytest.raises(kind, match=words):
+            lorasmith.tune(**(base | more))
+    assert not list(home.glob("adapters/*"))
+    quick = {"metric": "exact_match", "trials": 5, "timeout": 0.001, "no_tensorboard": True, "space": ("epochs=1",)}
+    lorasmith.tune(**base, **quick)
+    with pytest.raises(UsageProblem, match="its space is another"):
+        lorasmith.tune(**base, **(quick | {"space": ("epochs=2",)}))
+    with pytest.raises(UsageProblem, match="another search"):
+        lorasmith.tune(**base, **quick, max_length=64)
 
 
 def test_memory_that_runs_out_ends_the_trial_and_not_the_search(
@@ -322,7 +342,7 @@ def test_memory_that_runs_out_ends_the_trial_and_not_the_search(
     from lorasmith.core.errors import DoesNotFitProblem
     from lorasmith.hub.recognise import know_model
     from lorasmith.plan import hardware
-    from lorasmith.tune import space
+    from lorasmith.tuning import space
     from lorasmith.workers.tune import Bench
 
     spec = planned(tiny_llama, sums, tmp_path / "run", eval_fraction=0.3, no_tensorboard=True)
@@ -352,9 +372,11 @@ def test_memory_that_runs_out_ends_the_trial_and_not_the_search(
     assert base_hash(bench.load().model) == before
 
 
-def test_time_that_is_up_ends_with_what_there_is(lorasmith: Run, tiny_llama: Path, sums: Path, home: Path) -> None:
-    """TUN-1: nothing new is begun, what came to its end is measured, and the same command goes on with the rest."""
-    arguments = ["tune", tiny_llama, "--data", sums, "--trials", "20", *QUICK]
-    said = lorasmith(*arguments, "--timeout", "0.001").stdout
+def test_time_that_is_up_ends_with_what_there_is(run: Run, tiny_llama: Path, sums: Path, home: Path) -> None:
+    """TUN-1, EVA-2: nothing new is begun, what came to its end is measured, and the same command goes on with the rest. Without network
+    and encoder the metric that suits the answers decides, which is said with the cure."""
+    said = run("tune", tiny_llama, "--data", sums, "--trials", "20", "--timeout", "0.001", "--space", "epochs=1").stdout
     assert "trials are left: the same command goes on" in said
+    assert "--bertscore-model" in said
     assert tuned(home)["best"] == 0
+    assert tuned(home)["figure"] == "exact_match"

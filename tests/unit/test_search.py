@@ -15,12 +15,12 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from lorasmith.core.errors import EnvironmentProblem, UsageProblem
 from lorasmith.core.specs import make_spec
 from lorasmith.evaluation.report import Figure, FigureKind
-from lorasmith.tune import ledger, space, variables
-from lorasmith.tune.page import page
-from lorasmith.tune.report import TrialRow, TuneReport
-from lorasmith.tune.rungs import RUNGS, UNITS, Standing, kept, medians, verdict
-from lorasmith.tune.sample import LossSampler
-from lorasmith.tune.spec import TuneSpec
+from lorasmith.tuning import ledger, space, variables
+from lorasmith.tuning.page import page
+from lorasmith.tuning.report import TrialRow, TuneReport
+from lorasmith.tuning.rungs import RUNGS, UNITS, Standing, kept, medians, verdict
+from lorasmith.tuning.sample import LossSampler
+from lorasmith.tuning.spec import TuneSpec
 
 AUTOMATIC = {
     "rank": 16, "lora_alpha": 32.0, "lora_dropout": 0.05, "learning_rate": 5e-4, "target_modules": "all-linear", "epochs": 3.0,

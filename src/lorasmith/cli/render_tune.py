@@ -11,13 +11,13 @@ from rich.text import Text
 from lorasmith.core.progress import duration
 
 if TYPE_CHECKING:
-    from lorasmith.tune.report import TuneReport
+    from lorasmith.tuning.report import TuneReport
 
 
 def tune_summary(out: Console, report: TuneReport) -> None:
     """The trials that were measured beside the base, the verdict, and what to do with the result."""
     from lorasmith.evaluation.page import interval, shown
-    from lorasmith.tune.page import described
+    from lorasmith.tuning.page import described
 
     kind = report.kind
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")

@@ -12,7 +12,7 @@ from lorasmith.cli.options import given, options_of
 from lorasmith.cli.render import Watch
 from lorasmith.cli.render_tune import tune_summary
 from lorasmith.core.errors import UsageProblem
-from lorasmith.tune.spec import TuneSpec
+from lorasmith.tuning.spec import TuneSpec
 
 
 @click.command()

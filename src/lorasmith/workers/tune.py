@@ -21,7 +21,7 @@ from lorasmith.core.errors import LorasmithError
 from lorasmith.core.events import Event, Progress, Writer
 from lorasmith.evaluation.spec import EvaluateJob
 from lorasmith.training.spec import LOCK_FILE, WorkerSpec
-from lorasmith.tune.spec import Trained, Trouble, TuneJob
+from lorasmith.tuning.spec import Trained, Trouble, TuneJob
 from lorasmith.workers import lora
 from lorasmith.workers.attempt import Attempt, Material, finish, gather
 from lorasmith.workers.course import Diverged

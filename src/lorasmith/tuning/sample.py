@@ -14,7 +14,7 @@ from optuna.samplers import BaseSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from lorasmith.tune.rungs import RUNGS
+from lorasmith.tuning.rungs import RUNGS
 
 STARTUP_TRIALS = 8
 """Drawn at random, besides those that are given, before TPE is asked: with fewer it knows too little to be better than chance."""

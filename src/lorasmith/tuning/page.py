@@ -10,8 +10,8 @@ from lorasmith.evaluation.page import interval, shown
 from lorasmith.training.answers import text
 from lorasmith.training.charts import Chart, Line
 from lorasmith.training.page_style import document
-from lorasmith.tune.report import TrialRow, TuneReport
-from lorasmith.tune.rungs import RUNGS, UNITS
+from lorasmith.tuning.report import TrialRow, TuneReport
+from lorasmith.tuning.rungs import RUNGS, UNITS
 
 _BAR = 420
 _LINE = 26

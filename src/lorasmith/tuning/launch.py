@@ -24,14 +24,14 @@ from lorasmith.hub.recognise import know_model
 from lorasmith.plan import hardware
 from lorasmith.training.launch import needed_packages, planned
 from lorasmith.training.spec import DATA_FILE, WorkerSpec
-from lorasmith.tune import space, variables
-from lorasmith.tune.bench import Bench, benches
-from lorasmith.tune.ledger import Entry, Ledger, study_folder, url_of
-from lorasmith.tune.report import REPORT_FILE, TrialRow, TuneReport
-from lorasmith.tune.score import Score, choose_score, measuring, told
-from lorasmith.tune.search import Search
-from lorasmith.tune.spec import TuneJob, TuneSpec
-from lorasmith.tune.trial import Trials
+from lorasmith.tuning import space, variables
+from lorasmith.tuning.bench import Bench, benches
+from lorasmith.tuning.ledger import Entry, Ledger, study_folder, url_of
+from lorasmith.tuning.report import REPORT_FILE, TrialRow, TuneReport
+from lorasmith.tuning.score import Score, choose_score, measuring, told
+from lorasmith.tuning.search import Search
+from lorasmith.tuning.spec import TuneJob, TuneSpec
+from lorasmith.tuning.trial import Trials
 
 LOG_FILE = "tune.log"
 START_FILE = "search.json"

@@ -86,7 +86,7 @@ class TuneReport(BaseModel):
         """tune.json and tune.html in the search's folder."""
         from pathlib import Path
 
-        from lorasmith.tune.page import page
+        from lorasmith.tuning.page import page
 
         folder = Path(self.folder)
         paths.write_json(folder / REPORT_FILE, self.model_dump(mode="json", exclude={"folder"}))

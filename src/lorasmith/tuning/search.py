@@ -7,6 +7,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,12 +16,12 @@ from optuna.trial import TrialState
 from lorasmith.core import errors, paths
 from lorasmith.core.events import Event, Listener, Progress, Step
 from lorasmith.plan.choose import TrainPlan
-from lorasmith.tune.bench import Bench
-from lorasmith.tune.ledger import Entry, Ledger
-from lorasmith.tune.page import described
-from lorasmith.tune.rungs import RUNGS, UNITS, kept, medians, verdict
-from lorasmith.tune.spec import Trained, Trouble
-from lorasmith.tune.trial import Trials
+from lorasmith.tuning.bench import Bench
+from lorasmith.tuning.ledger import Entry, Ledger
+from lorasmith.tuning.page import described
+from lorasmith.tuning.rungs import RUNGS, UNITS, kept, medians, verdict
+from lorasmith.tuning.spec import Trained, Trouble
+from lorasmith.tuning.trial import Trials
 
 _TAKEN_FILE = ".taken"  # held by the process that is at a trial
 _WAIT_SECONDS = 0.5
@@ -109,7 +110,7 @@ class Search:
     def _next_units(self, entry: Entry, entries: list[Entry]) -> int | None:
         """Up to where an open trial is to be trained now: 0 to wait; None where it has just ended."""
         target = int(entry.notes.get("target", 0)) or self._first_units(entry)
-        if max(entry.losses, default=0) < target:
+        if max(entry.losses, default=0) < target or target == UNITS:
             return target  # never begun, or broken off
         if not self._has_time():
             return None
@@ -228,15 +229,15 @@ class Search:
 
     def tell_progress(self, entry: Entry, units: float, note: str) -> None:
         """How far the search is while `entry` is at so many units. What others do meanwhile is not counted."""
-        done = sum(max(one.losses, default=0) for one in self._known if one.number != entry.number) + units
-        waiting = sum(one.state == TrialState.WAITING for one in self._known)
-        total = len(self._known)
-        ahead = [RUNGS[0]] * waiting + [max(0.0, self._first_units(entry) - units)]
-        places = [kept(total, rung, self.finalists) for rung in range(len(RUNGS))]
-        for rung, reached in enumerate(RUNGS):
-            past = sum(max(one.losses, default=0) > reached and not one.is_automatic for one in self._known)
-            ahead.append(max(0, places[rung] - past) * ([*RUNGS, UNITS][rung + 1] - reached))
-        left = sum(ahead)
+        reached = {one.number: float(max(one.losses, default=0)) for one in self._known} | {entry.number: units}
+        others = [far for number, far in reached.items() if not (number == entry.number and entry.is_automatic)]
+        left = sum(RUNGS[0] - far for far in others if far < RUNGS[0])
+        if entry.is_automatic:
+            left += UNITS - units
+        for rung, (low, high) in enumerate(pairwise([*RUNGS, UNITS])):
+            furthest = sorted(others, reverse=True)[: kept(len(reached), rung, self.finalists)]
+            left += sum(high - max(low, far) for far in furthest if far < high)
+        done = sum(reached.values())
         seconds = left * self._seconds_a_unit if self._seconds_a_unit else None
         name = "automatic choice" if entry.is_automatic else f"trial {entry.number}"
         self.listener(

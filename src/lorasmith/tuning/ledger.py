@@ -23,8 +23,8 @@ from sqlalchemy import exc
 
 from lorasmith.core import paths
 from lorasmith.core.errors import EnvironmentProblem, UsageProblem
-from lorasmith.tune.rungs import Ended, Standing
-from lorasmith.tune.sample import LossSampler
+from lorasmith.tuning.rungs import Ended, Standing
+from lorasmith.tuning.sample import LossSampler
 
 _BEAT_SECONDS, _GRACE_SECONDS = 60, 300
 """How often whoever has a trial says so, and after which silence it is given to others."""

@@ -13,8 +13,8 @@ from lorasmith.plan.choose import TrainPlan, choose
 from lorasmith.plan.hardware import HardwareFacts
 from lorasmith.training.launch import given_in
 from lorasmith.training.spec import TrialCourse, WorkerSpec
-from lorasmith.tune import space
-from lorasmith.tune.rungs import UNITS
+from lorasmith.tuning import space
+from lorasmith.tuning.rungs import UNITS
 
 
 class Trials:
@@ -50,7 +50,8 @@ class Trials:
         """What the worker is given to train a trial in `folder` for so many units from its start on; `stop_above` by units."""
         last = folder / "checkpoints" / "last"
         every = plan.eval_every
-        course = TrialCourse(pause_at=units * every, stop_above={at * every: loss for at, loss in stop_above.items()})
+        end = plan.steps if units == UNITS else units * every  # units are whole steps, and the last is cut short
+        course = TrialCourse(pause_at=end, stop_above={at * every: loss for at, loss in stop_above.items()})
         # As often as it is looked at, so much more patience it takes: in rows it is a training's.
         patience = round(self.start.spec.patience * max(1.0, UNITS / max(1, self.start.plan.evaluations)))
         return self.start.model_copy(

@@ -21,7 +21,7 @@ from lorasmith.evaluation.metrics import METRICS, metrics_of
 from lorasmith.evaluation.report import EvaluationReport
 from lorasmith.evaluation.spec import EvaluateJob, EvaluateSpec
 from lorasmith.training.spec import DATA_FILE, WorkerSpec
-from lorasmith.tune.spec import COMBINED, TuneSpec
+from lorasmith.tuning.spec import COMBINED, TuneSpec
 
 _LOOKED_AT = 200
 

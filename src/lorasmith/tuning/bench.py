@@ -14,7 +14,7 @@ from lorasmith.core.events import Listener, Progress
 from lorasmith.evaluation.spec import EvaluateJob
 from lorasmith.runners.local import Worker
 from lorasmith.training.spec import WorkerSpec
-from lorasmith.tune.spec import Trained, Trouble, TuneJob
+from lorasmith.tuning.spec import Trained, Trouble, TuneJob
 
 
 class Bench:
@@ -45,6 +45,8 @@ class Bench:
     def close(self) -> None:
         if self._worker:
             self._worker.close()
+        if self._channel:
+            self._channel.close()
         self._worker = self._channel = None
 
     def _ask(self, command: dict[str, Any], listener: Listener) -> dict[str, Any]:
