@@ -33,7 +33,7 @@ def package_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def home(tmp_path: Path, package_store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home that is nobody's, and no settings from outside."""
     for name in list(os.environ):
-        if name.startswith("LORASMITH_") or name == "HF_TOKEN":
+        if name.startswith(("LORASMITH_", "MLFLOW_")) or name == "HF_TOKEN":
             monkeypatch.delenv(name)
     monkeypatch.setenv("LORASMITH_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("UV_CACHE_DIR", str(package_store))

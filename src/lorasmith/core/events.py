@@ -6,7 +6,7 @@ A file and not a pipe: whoever watches may come late, go away or come back, and 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -104,6 +104,11 @@ def parse(line: str | bytes) -> Event:
         return _ADAPTER.validate_json(line)
     except ValidationError as error:
         raise ValueError(f"not an event: {line[:200]!r}") from error
+
+
+def parsed(fields: Mapping[str, Any]) -> Event:
+    """The event with these fields, as they came over a channel. Raises ValueError where they are none."""
+    return _ADAPTER.validate_python(fields)
 
 
 class Writer:

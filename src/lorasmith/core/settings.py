@@ -106,7 +106,11 @@ class Settings(BaseModel):
     search_space: dict[str, str] = Field(
         default_factory=dict, description="What a search varies, by name: rank, learning_rate … (lorasmith tune --help)"
     )
-    trackers: list[str] = Field(default_factory=lambda: ["tensorboard"], description="Where metrics go")
+    trackers: list[str] = Field(
+        default_factory=lambda: ["tensorboard"], description="Where metrics go: tensorboard, mlflow, wandb …"
+    )
+    mlflow_tracking_uri: str = Field(default="http://127.0.0.1:5000", description="Where MLflow's server is")
+    mlflow_experiment_name: str = Field(default="LoRA_Fine_Tuning", description="Experiment in MLflow that runs go to")
 
     @field_validator("huggingface_token")
     @classmethod

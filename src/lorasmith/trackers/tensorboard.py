@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from lorasmith.trackers._base import Tracker
+from lorasmith.trackers._base import LocalTracker
 
 FOLDER = "logs/training"
 
 
-class TensorBoard(Tracker):
+class TensorBoard(LocalTracker):
     name = "tensorboard"
 
     def __init__(self) -> None:

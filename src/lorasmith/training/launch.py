@@ -37,6 +37,8 @@ from lorasmith.plan import hardware, learned
 from lorasmith.plan.choose import TrainPlan, choose, ways_out
 from lorasmith.runners.local import Worker, run
 from lorasmith.runners.tensorboard import curves_shown
+from lorasmith.tracking.track import choose_trackers
+from lorasmith.training import tracked
 from lorasmith.training.ladder import step_down
 from lorasmith.training.report import TrainReport
 from lorasmith.training.spec import (
@@ -52,7 +54,7 @@ from lorasmith.training.spec import (
     spec_of,
 )
 
-_EVENTS_FILE, _REPORT_FILE = "events.jsonl", "training_report.json"
+_EVENTS_FILE, _REPORT_FILE = tracked.EVENTS_FILE, tracked.REPORT_FILE
 QUANTIZER = "bitsandbytes"
 _PLANNED_VARIANTS = {"lora", "rslora", "lora+"}
 # Kinds of problems that mean "not like this", against those of a run that broke and whose logs are wanted.
@@ -99,6 +101,7 @@ def train(
     spec = model if isinstance(model, TrainSpec) else make_spec(TrainSpec, model=model, data=str(data), **options)
     facts = know_model(spec.model)
     python_for(facts.local_folder)  # what is missing is told before the data is read
+    choose_trackers(spec.tracker)
     folder = _new_run_folder(spec, facts)
     existed = folder.exists()
     paths.make_folder(folder)
@@ -147,6 +150,7 @@ def planned(spec: TrainSpec, facts: ModelFacts, folder: Path, on_event: Listener
             fix="pip install bitsandbytes, or for an installed model: lorasmith install MODEL --quantization 4bit",
         )
     on_plan(facts, data_facts, plan, folder)
+    told = choose_trackers(spec.tracker)
     return WorkerSpec(
         spec=spec,
         plan=plan,
@@ -158,6 +162,8 @@ def planned(spec: TrainSpec, facts: ModelFacts, folder: Path, on_event: Listener
         data_facts=data_facts.model_dump(),
         run_folder=folder,
         can_quantize=can_quantize,
+        trackers=told.local,
+        integrations=told.integrations,
     )
 
 
@@ -238,7 +244,7 @@ def _leave_nothing(folder: Path, existed: bool) -> None:
     """A training that was refused before its first checkpoint leaves no trace."""
     if (folder / "checkpoints" / "last").exists():
         return
-    for name in (DATA_FILE, SPEC_FILE, _EVENTS_FILE, LOCK_FILE, BASE_FILE, REFERENCE_FILE):
+    for name in (DATA_FILE, SPEC_FILE, _EVENTS_FILE, LOCK_FILE, BASE_FILE, REFERENCE_FILE, tracked.KEY_FILE):
         (folder / name).unlink(missing_ok=True)
     for name in ("logs", "checkpoints"):
         shutil.rmtree(folder / name, ignore_errors=True)
@@ -253,8 +259,9 @@ def _run_training(spec: WorkerSpec, on_event: Listener, curves_port: int | None)
         pass  # another worker's events would be mixed with ours; the worker takes the lock itself in a moment
     python = python_for(spec.model_folder)
     port = None if spec.spec.no_tensorboard else curves_port or spec.spec.tensorboard_port
-    with curves_shown(folder / "logs" / "training", port, python, on_event):
-        report = _worked(spec, python, on_event)
+    with tracked.tracked(spec, on_event) as told, curves_shown(folder / "logs" / "training", port, python, on_event):
+        report = _worked(spec, python, told)
+        told.finished(report)
     _remember(spec, report)
     return TrainResult(folder, report)
 
@@ -310,6 +317,7 @@ def needed_packages(spec: WorkerSpec, model: ModelFacts) -> tuple[str, ...]:
         model.quantization,
         QUANTIZER if is_quantized else "",
         "datasets" if plan.objective in PREFERENCES else "",
+        *spec.integrations,
     )
 
 

@@ -87,6 +87,10 @@ class TrainSpec(BaseModel):
     skip_bad_rows: bool = Field(default=False, description="Leave unusable rows out instead of stopping")
     allow_truncation: bool = Field(default=False, description="Go on though many answers are cut off")
     seed: int = Field(default=0, ge=0, le=2**32 - 1, description="Seed of everything random")
+    tracker: tuple[str, ...] = Field(
+        default=(),
+        description="Who is told of the run besides TensorBoard: mlflow, wandb …, or none [settings]; may be repeated",
+    )
     no_tensorboard: bool = Field(default=False, description="Write no TensorBoard files, and show none")
     tensorboard_port: int | None = Field(
         default=None, ge=1, le=65535, description="Show the curves in TensorBoard at this port while it trains"
@@ -139,6 +143,10 @@ class WorkerSpec(BaseModel):
     resume_from: Path | None = None
     can_quantize: bool = False
     """Whether the model's environment can hold a base in 4 bit."""
+    trackers: tuple[str, ...] = ("tensorboard",)
+    """Those that write into the run's folder."""
+    integrations: tuple[str, ...] = ()
+    """Those that transformers tells."""
     made: list[DecisionMade] = []
     """What was decided on the way here: smaller plans, lower rates."""
     watch_parent: bool = True

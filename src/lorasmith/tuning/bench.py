@@ -10,7 +10,7 @@ from typing import Any
 
 from lorasmith.core import errors, paths
 from lorasmith.core.channel import Channel
-from lorasmith.core.events import Listener, Progress
+from lorasmith.core.events import Listener, parsed
 from lorasmith.evaluation.spec import EvaluateJob
 from lorasmith.runners.local import Worker
 from lorasmith.training.spec import WorkerSpec
@@ -57,7 +57,7 @@ class Bench:
             raise self._dead(worker) from None
         while frame := channel.receive():
             if event := frame.header.get("event"):
-                listener(Progress(**event))
+                listener(parsed(event))
             elif problem := frame.header.get("failed"):
                 raise errors.from_dict(problem)
             else:

@@ -22,6 +22,7 @@ from lorasmith.env.folder import python_for
 from lorasmith.evaluation.report import BASE, EvaluationReport, Figure, measure
 from lorasmith.hub.recognise import know_model
 from lorasmith.plan import hardware
+from lorasmith.tracking.track import Track, choose_trackers, tracking
 from lorasmith.training.launch import needed_packages, planned
 from lorasmith.training.spec import DATA_FILE, WorkerSpec
 from lorasmith.tuning import space, variables
@@ -31,6 +32,7 @@ from lorasmith.tuning.report import REPORT_FILE, TrialRow, TuneReport
 from lorasmith.tuning.score import Score, choose_score, measuring, told
 from lorasmith.tuning.search import Search
 from lorasmith.tuning.spec import TuneJob, TuneSpec
+from lorasmith.tuning.tracked import OUTCOMES, Tracked
 from lorasmith.tuning.trial import Trials
 
 LOG_FILE = "tune.log"
@@ -38,12 +40,6 @@ START_FILE = "search.json"
 """The automatic choice, as a training is given it."""
 _RATES = (2.0, 0.5)
 """Times the automatic learning rate: what most often is better, tried before anything is drawn."""
-_OUTCOMES = {
-    TrialState.COMPLETE: "measured",
-    TrialState.PRUNED: "ended early",
-    TrialState.FAIL: "failed",
-    TrialState.WAITING: "waiting",
-}
 
 
 def tune(
@@ -67,6 +63,7 @@ def tune(
         python_for(facts.local_folder)  # what is missing is told before the data is read
         start = _start(spec, facts, folder, log)
         score = choose_score(spec, start)
+        trackers = choose_trackers(spec.tracker)
         if score.note:
             log(Warn(message=score.note))
         ledger, first = _study(spec, name, facts, start, score, ranges)
@@ -74,13 +71,30 @@ def tune(
         _leave_nothing(folder, existed)
         raise
     log(Step(title="search", note=f"{spec.trials} trials; {score.title} decides; {folder}"))
-    try:
-        found = _searched(spec, facts, start, score, ledger, first["epochs"], folder, log)
+    with (
+        contextlib.closing(ledger),
+        tracking(name, trackers, log) as track,
+        _watched(track, ledger, name, start) as tracked,
+    ):
+        found = _searched(
+            spec, Trials(start, facts, hardware.observe(), first["epochs"]), score, ledger, tracked, folder, log
+        )
         report = _report(spec, name, score, ledger, start, found, folder)
-    finally:
-        ledger.close()
-    report.write()
+        report.write()
+        if found.report:
+            tracked.found(report, ledger.entries())
     return report
+
+
+@contextlib.contextmanager
+def _watched(track: Track, ledger: Ledger, name: str, start: WorkerSpec) -> Generator[Tracked]:
+    """The search as trackers are told of it, whatever becomes of it."""
+    tracked = Tracked(track, ledger.key, name, start)
+    try:
+        yield tracked
+    except BaseException as error:
+        tracked.broke_off(str(error), is_stopped=isinstance(error, errors.InterruptedRun | KeyboardInterrupt))
+        raise
 
 
 def _study(
@@ -98,12 +112,12 @@ def _study(
 
 
 def _searched(
-    spec: TuneSpec, facts: ModelFacts, start: WorkerSpec, score: Score, ledger: Ledger, epochs: float, folder: Path, log: Listener
-) -> _Found:  # fmt: skip
+    spec: TuneSpec, trials: Trials, score: Score, ledger: Ledger, tracked: Tracked, folder: Path, log: Listener
+) -> _Found:
     """Train what there is to train, and measure what came to its end."""
     until = time.monotonic() + 60 * spec.timeout if spec.timeout else float("inf")
-    trials = Trials(start, facts, hardware.observe(), epochs)
-    search = Search(ledger, trials, folder, finalists=spec.finalists, listener=log, until=until)
+    search = Search(ledger, trials, tracked, folder, finalists=spec.finalists, listener=log, until=until)
+    start, facts = trials.start, trials.facts
     python, needs = python_for(facts.local_folder), needed_packages(start, facts)
     with benches(spec.jobs, TuneJob(start=start), folder, python=python, needs=needs) as made:
         _worked(search, made)
@@ -234,7 +248,7 @@ def _measured(spec: TuneSpec, score: Score, start: WorkerSpec, search: Search, b
     entries = search.ledger.entries()
     new = list(search.finalists_here())
     old = [entry for entry in entries if entry.value is not None and (search.place(entry) / "lora").exists()]
-    if not new:
+    if not new and (not old or (search.folder / REPORT_FILE).exists()):
         return _Found()
     folder = paths.make_folder(search.folder / "evaluation")
     chosen = {_name(entry): entry for entry in (*old, *new)}
@@ -258,7 +272,9 @@ def _measured(spec: TuneSpec, score: Score, start: WorkerSpec, search: Search, b
                     fix="What was trained is kept: start it again with the same command, or with another --name and --metric.",
                 )  # fmt: skip
             notes = {figure: own[figure].value for figure in own}
+            search.tracked.measured(entry, notes, adapters[name])
             search.ledger.end(entry, TrialState.COMPLETE, value=own[score.figure].value, figures=notes)
+            search.tracked.ended(entry, TrialState.COMPLETE)
     return _Found(report, gain)
 
 
@@ -321,7 +337,7 @@ def _why_none(entries: list[Entry]) -> str:
 
 def _row(entry: Entry) -> TrialRow:
     return TrialRow(
-        number=entry.number, is_automatic=entry.is_automatic, outcome=_OUTCOMES.get(entry.state, "under way"),
+        number=entry.number, is_automatic=entry.is_automatic, outcome=OUTCOMES.get(entry.state, "under way"),
         reason=entry.notes.get("reason", ""), params=entry.params, losses=entry.losses, value=entry.value,
         seconds=entry.notes.get("seconds"), resident_bytes=entry.notes.get("resident_bytes"),
     )  # fmt: skip

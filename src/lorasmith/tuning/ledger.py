@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import random
 import time
+import uuid
 import warnings
 from collections.abc import Generator, Mapping
 from pathlib import Path
@@ -32,6 +33,7 @@ _FILLING_SECONDS = 20.0
 _TRIES = 8
 _BELONGS = "belongs_to"
 _READY = "is_ready"
+_KEY = "key"
 _AUTOMATIC = "automatic"
 _DRIVERS = {
     "postgresql": "postgresql+pg8000",
@@ -106,6 +108,7 @@ class Ledger:
             try:
                 study = optuna.create_study(storage=storage, study_name=name, sampler=sampler, direction=direction)
                 study.set_user_attr(_BELONGS, dict(belongs))
+                study.set_user_attr(_KEY, uuid.uuid4().hex)
             except DuplicatedStudyError:
                 study = optuna.load_study(storage=storage, study_name=name, sampler=sampler)
                 _wait_until_ready(study)
@@ -113,6 +116,12 @@ class Ledger:
             _fill(study, trials, first)
             study.set_user_attr(_READY, True)
         return cls(storage, study, space)
+
+    @property
+    def key(self) -> str:
+        """The study's, unique in the world."""
+        with _reached():
+            return str(self._study.user_attrs[_KEY])
 
     def entries(self) -> list[Entry]:
         """All trials but those that were lost with a machine and are tried again."""

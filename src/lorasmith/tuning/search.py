@@ -14,13 +14,14 @@ from typing import Any, NamedTuple
 from optuna.trial import TrialState
 
 from lorasmith.core import errors, paths
-from lorasmith.core.events import Event, Listener, Progress, Step
+from lorasmith.core.events import Event, Listener, Metric, Progress, Step
 from lorasmith.plan.choose import TrainPlan
 from lorasmith.tuning.bench import Bench
 from lorasmith.tuning.ledger import Entry, Ledger
 from lorasmith.tuning.page import described
 from lorasmith.tuning.rungs import RUNGS, UNITS, kept, medians, verdict
 from lorasmith.tuning.spec import Trained, Trouble
+from lorasmith.tuning.tracked import Tracked
 from lorasmith.tuning.trial import Trials
 
 _TAKEN_FILE = ".taken"  # held by the process that is at a trial
@@ -40,9 +41,17 @@ class Search:
     """A study's trials as this process works at them, in `folder`; other processes may work at the same study."""
 
     def __init__(
-        self, ledger: Ledger, trials: Trials, folder: Path, *, finalists: int, listener: Listener, until: float
+        self,
+        ledger: Ledger,
+        trials: Trials,
+        tracked: Tracked,
+        folder: Path,
+        *,
+        finalists: int,
+        listener: Listener,
+        until: float,
     ):
-        self.ledger, self.trials, self.folder = ledger, trials, folder
+        self.ledger, self.trials, self.tracked, self.folder = ledger, trials, tracked, folder
         self.finalists, self.until = finalists, until
         self.stopped = threading.Event()
         self.listener, self._lock = listener, threading.Lock()
@@ -155,6 +164,7 @@ class Search:
         limits = medians(rivals) if task.units == UNITS and not entry.is_automatic else {}
         spec = self.trials.spec(plan, self.place(entry), units=task.units, stop_above=limits)
         shown = _Shown(self, entry, plan)
+        self.tracked.trial(entry, plan, spec.run_folder)
         try:
             result = bench.train(spec, shown)
         except errors.WorkerCrash as crash:
@@ -203,15 +213,18 @@ class Search:
 
     def _end(self, entry: Entry, reason: str) -> None:
         """It goes no further; nothing of it but figures is kept."""
-        self.ledger.end(entry, TrialState.PRUNED, reason=reason)
-        shutil.rmtree(self.place(entry) / "checkpoints", ignore_errors=True)
+        self._close(entry, TrialState.PRUNED, reason)
         if not entry.losses:
             self._say(entry, reason)
 
     def _fail(self, entry: Entry, reason: str) -> None:
-        self.ledger.end(entry, TrialState.FAIL, reason=reason)
-        shutil.rmtree(self.place(entry) / "checkpoints", ignore_errors=True)
+        self._close(entry, TrialState.FAIL, reason)
         self._say(entry, f"failed: {reason}")
+
+    def _close(self, entry: Entry, state: TrialState, reason: str) -> None:
+        self.ledger.end(entry, state, reason=reason)
+        self.tracked.ended(entry, state, reason)
+        shutil.rmtree(self.place(entry) / "checkpoints", ignore_errors=True)
 
     def _tell(self, entry: Entry, how: str) -> None:
         units = max(entry.losses, default=0)
@@ -277,5 +290,7 @@ class _Shown:
         if isinstance(event, Progress) and event.stage == "train":
             now = event.done / self._plan.eval_every
             self._search.tell_progress(self._entry, now, event.note.split(" · ")[0])
+        elif isinstance(event, Metric):
+            self._search.tracked.metric(self._entry, event)
         else:
             self._search.listener(event)

@@ -50,6 +50,10 @@ class TuneSpec(BaseModel):
     template: str = Field(default="", description="Chat template: chatml, alpaca or a jinja file")
     columns: str = Field(default="", description="Your columns: prompt=NAME,completion=NAME")
     skip_bad_rows: bool = Field(default=False, description="Leave unusable rows out instead of stopping")
+    tracker: tuple[str, ...] = Field(
+        default=(),
+        description="Who is told of the search besides TensorBoard: mlflow, wandb …, or none [settings]; may be repeated",
+    )
     no_tensorboard: bool = Field(default=False, description="Write no TensorBoard files")
     seed: int = Field(default=0, ge=0, le=2**32 - 1, description="Seed of everything random")
 

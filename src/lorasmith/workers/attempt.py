@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 import transformers
+from transformers.integrations import get_reporting_integration_callbacks
 
 from lorasmith.core import paths
 from lorasmith.core.errors import DataProblem
@@ -87,6 +88,9 @@ class Attempt:
         trainer = self.make_trainer(material)
         course = self.course = Course(spec, self.events, trainer, self.learner, material.validation)
         trainer.add_callback(course)
+        trainer.args.run_name = spec.run_folder.name
+        for kind in get_reporting_integration_callbacks(list(spec.integrations)):
+            trainer.add_callback(kind)
         if spec.resume_from:
             course.restore(spec.resume_from)
         course.turns = self.turns

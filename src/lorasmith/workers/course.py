@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from lorasmith.core.events import Checkpoint, Decision, Metric, Progress, Step, 
 from lorasmith.core.progress import amount, duration
 from lorasmith.plan import energy
 from lorasmith.trackers import TRACKERS
+from lorasmith.trackers._base import LocalTracker
 from lorasmith.training import autolearn, report
 from lorasmith.training.spec import DecisionMade, WorkerSpec
 from lorasmith.workers import lora
@@ -58,7 +60,8 @@ class Course(TrainerCallback):
         self.asked_to_stop = False
         self.parent = os.getppid()
         self.started = self.step_started = self.last_told = time.monotonic()
-        self.trackers = [] if spec.spec.no_tensorboard else [TRACKERS.get("tensorboard")]
+        found = [] if spec.spec.no_tensorboard else [TRACKERS.get(name) for name in spec.trackers]
+        self.trackers = [one for one in found if isinstance(one, LocalTracker)]
         signal.signal(signal.SIGINT, self._on_signal)
         signal.signal(signal.SIGTERM, self._on_signal)
 
@@ -194,6 +197,10 @@ class Course(TrainerCallback):
     def close(self) -> None:
         for tracker in self.trackers:
             tracker.close()
+        for name in self.spec.integrations:  # the worker ends too quickly for what they do at its exit
+            finish = getattr(sys.modules.get(name), "finish", None)
+            if callable(finish):
+                finish()
 
     # What they do.
 
@@ -228,6 +235,9 @@ class Course(TrainerCallback):
         self.events.send(Metric(step=step, values=finite))
         for tracker in self.trackers:
             tracker.log(step, finite)
+        if self.spec.integrations:
+            trainer = self.trainer
+            trainer.callback_handler.on_log(trainer.args, trainer.state, trainer.control, dict(finite))
 
     def last_train_loss(self) -> float:
         """Mean of the steps before the last evaluation, or of all where there was none."""

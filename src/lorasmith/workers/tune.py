@@ -18,7 +18,7 @@ import psutil
 from lorasmith.core import paths
 from lorasmith.core.channel import Channel
 from lorasmith.core.errors import LorasmithError
-from lorasmith.core.events import Event, Progress, Writer
+from lorasmith.core.events import Event, Metric, Progress, Writer
 from lorasmith.evaluation.spec import EvaluateJob
 from lorasmith.training.spec import LOCK_FILE, WorkerSpec
 from lorasmith.tuning.spec import Trained, Trouble, TuneJob
@@ -33,7 +33,7 @@ _AT_THEIR_END = {"completed", "early_stopping_patience", "moderate_overfitting",
 
 
 class _Told(Writer):
-    """Keeps a trial's events in its folder and passes on how far it is."""
+    """Keeps a trial's events in its folder and passes on how far it is, and its numbers."""
 
     def __init__(self, path: Path, channel: Channel | None):
         super().__init__(path)
@@ -41,7 +41,7 @@ class _Told(Writer):
 
     def send(self, event: Event) -> None:
         super().send(event)
-        if self._channel and isinstance(event, Progress):
+        if self._channel and isinstance(event, Progress | Metric):
             self._channel.send({"event": event.model_dump(mode="json")})
 
 
