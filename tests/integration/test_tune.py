@@ -375,8 +375,15 @@ def test_memory_that_runs_out_ends_the_trial_and_not_the_search(
 def test_time_that_is_up_ends_with_what_there_is(run: Run, tiny_llama: Path, sums: Path, home: Path) -> None:
     """TUN-1, EVA-2: nothing new is begun, what came to its end is measured, and the same command goes on with the rest. Without network
     and encoder the metric that suits the answers decides, which is said with the cure."""
-    said = run("tune", tiny_llama, "--data", sums, "--trials", "20", "--timeout", "0.001", "--space", "epochs=1").stdout
+    arguments = ["tune", tiny_llama, "--data", sums, "--trials", "20", "--timeout", "0.001", "--space", "epochs=1"]
+    said = run(*arguments).stdout
     assert "trials are left: the same command goes on" in said
     assert "--bertscore-model" in said
     assert tuned(home)["best"] == 0
     assert tuned(home)["figure"] == "exact_match"
+    report = tuned(home)
+    next(home.glob("adapters/*-tuned/tune.json")).unlink()  # as if it had been killed before it was written
+    run(*arguments)
+    for figure in ("best", "best_params", "base", "figure", "rows"):
+        assert tuned(home)[figure] == report[figure]
+    assert tuned(home)["scores"]["0"] == report["scores"]["0"]
