@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests import databases
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -38,6 +40,22 @@ def home(tmp_path: Path, package_store: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("LORASMITH_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("UV_CACHE_DIR", str(package_store))
     return tmp_path / "home"
+
+
+@pytest.fixture(scope="session", params=databases.KINDS)
+def database_server(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each kind of database there is; empty for SQLite, which needs no server."""
+    if request.param == "sqlite":
+        yield ""
+        return
+    with databases.server(request.param) as url:
+        yield url
+
+
+@pytest.fixture
+def database(database_server: str, tmp_path: Path) -> str:
+    """The URL of an empty database."""
+    return databases.fresh(database_server) if database_server else f"sqlite:///{tmp_path}/database.db"
 
 
 @pytest.fixture(scope="session")

@@ -18,13 +18,14 @@ from typing import Any
 import optuna
 import pytest
 from tests.conftest import Run, write_rows
-from tests.databases import postgres
+from tests.databases import server
 from tests.integration.test_bertscore import ENCODER, LAYERS
 from tests.integration.test_judging import judging, says
-from tests.trainings import planned
+from tests.trainings import planned, told
 
 import lorasmith
 from lorasmith.core.errors import DataProblem, EnvironmentProblem, NotFoundProblem, UsageProblem
+from lorasmith.core.events import Metric
 from lorasmith.tuning.spec import Trained, Trouble
 from lorasmith.tuning.trial import Trials
 
@@ -285,7 +286,7 @@ def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(tiny_llama: Path, sums
 
 def test_two_searches_share_one_study_on_postgresql(tiny_llama: Path, sums: Path, home: Path) -> None:
     """TUN-4: two processes with folders of their own, as on two machines; 10 trials between them, each trained by one."""
-    with postgres() as url:
+    with server("postgresql") as url:
         folders = [home / "one", home / "two"]
         home.mkdir()
         both = [
@@ -308,6 +309,20 @@ def test_two_searches_share_one_study_on_postgresql(tiny_llama: Path, sums: Path
     assert places[0] | places[1] == {f"{number:03d}" for number in range(10)}
     assert not places[0] & places[1]
     assert min(map(len, places)) >= 2
+
+
+def test_two_jobs_share_the_trials(run: Run, tiny_llama: Path, sums: Path, home: Path) -> None:
+    """TUN-1: --jobs 2: two workers, each trial trained by one of them, and what is found is measured as ever."""
+    run("tune", tiny_llama, "--data", sums, "--trials", "6", "--name", "s", "--jobs", "2", *QUICK)
+    trials = study(home, "s")
+    assert len(trials) == 6
+    assert all(trial.state.is_finished() for trial in trials)
+    folder = home / "adapters" / "s-tuned"
+    assert {path.name for path in (folder / "logs").glob("worker*.log")} == {"worker.log", "worker-1.log"}
+    for number in range(6):
+        steps = [event.step for event in told(folder / "trials" / f"{number:03d}") if isinstance(event, Metric)]
+        assert steps == sorted(steps), "two workers were at one trial"
+    assert len(tuned(home)["scores"]) >= 2
 
 
 def test_it_is_refused_before_anything_is_trained(tiny_llama: Path, sums: Path, home: Path, tmp_path: Path) -> None:

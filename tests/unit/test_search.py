@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-import time
-from pathlib import Path
 from typing import Any
 
 import optuna
@@ -200,59 +198,6 @@ def test_the_sampler_draws_the_same_for_the_same_past_and_learns_from_trials_tha
     )
 
 
-def opened(url: str, **changes: Any) -> ledger.Ledger:
-    distribution = {"rank": CategoricalDistribution([8, 16])}
-    belongs = {"model": "one", "data": "d"} | changes
-    return ledger.Ledger.open(
-        url, "s", belongs, distribution, trials=6, first=[{"rank": 16}, {"rank": 8}], maximize=True, seed=0
-    )
-
-
-def test_the_ledger_holds_exactly_what_was_asked_for(tmp_path: Path) -> None:
-    """TUN-4: however often it is opened; each trial can be claimed once; trial 0 is the automatic choice."""
-    url = f"sqlite:///{tmp_path}/s.db"
-    one, two = opened(url), opened(url)
-    entries = one.entries()
-    assert [entry.number for entry in two.entries()] == list(range(6))
-    assert [entry.is_automatic for entry in entries] == [True] + [False] * 5
-    assert one.claim(entries[0])
-    assert not two.claim(entries[0])
-    assert one.params(entries[0]) == {"rank": 16}
-    assert two.claim(entries[1])
-    assert two.params(entries[1]) == {"rank": 8}
-    assert two.params(two.entries()[1]) == {"rank": 8}
-
-
-def test_a_study_of_another_model_is_refused_by_name(tmp_path: Path) -> None:
-    """TUN-4"""
-    url = f"sqlite:///{tmp_path}/s.db"
-    opened(url)
-    with pytest.raises(UsageProblem) as told:
-        opened(url, model="another")
-    assert "its model is another" in told.value.what
-    assert "--name" in told.value.fix
-
-
-def test_a_trial_of_a_machine_that_is_gone_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """TUN-4: it is no trial of its own in the count."""
-    monkeypatch.setattr(ledger, "_BEAT_SECONDS", 1)
-    monkeypatch.setattr(ledger, "_GRACE_SECONDS", 1)
-    one = opened(f"sqlite:///{tmp_path}/s.db")
-    for entry in one.entries()[:2]:
-        assert one.claim(entry)
-        one.params(entry)
-    kept_one = one.entries()[1]
-    time.sleep(2.5)
-    one.beat([kept_one])
-    found = {entry.number: entry for entry in one.entries()}
-    assert sorted(found) == [1, 2, 3, 4, 5, 6]
-    assert found[6].is_automatic
-    assert one.claim(found[6])
-    assert one.params(found[6]) == {"rank": 16}
-    opened(f"sqlite:///{tmp_path}/s.db")
-    assert len(one.entries()) == 6
-
-
 @pytest.mark.parametrize(
     ("url", "kind", "words"),
     [
@@ -266,7 +211,7 @@ def test_a_trial_of_a_machine_that_is_gone_is_tried_again(tmp_path: Path, monkey
 def test_a_database_that_cannot_be_reached_is_told_without_its_password(url: str, kind: type, words: str) -> None:
     """TUN-4, SEC-5"""
     with pytest.raises(kind) as told:
-        opened(ledger.url_of(url))
+        ledger.Ledger.open(ledger.url_of(url), "s", {}, {}, trials=5, first=[], maximize=True, seed=0)
     assert words in str(told.value)
     assert "secret-word" not in str(told.value)
 

@@ -101,8 +101,9 @@ class Ledger:
         """
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         warnings.filterwarnings("ignore", category=ExperimentalWarning)
-        with _reached(url):
+        with _reached(url), contextlib.ExitStack() as refused:
             storage = _storage(url)
+            refused.callback(_let_go, storage)
             sampler = LossSampler(space, seed)
             direction = "maximize" if maximize else "minimize"
             try:
@@ -115,6 +116,7 @@ class Ledger:
                 _require_same(name, study.user_attrs.get(_BELONGS, belongs), belongs)
             _fill(study, trials, first)
             study.set_user_attr(_READY, True)
+            refused.pop_all()
         return cls(storage, study, space)
 
     @property
@@ -192,7 +194,7 @@ class Ledger:
         return {name: value for name, value in found.items() if value == value}  # noqa: PLR0124  not a number where it cannot be told
 
     def close(self) -> None:
-        self._storage.remove_session()
+        _let_go(self._storage)
 
 
 def url_of(asked: str) -> str:
@@ -229,6 +231,12 @@ def _storage(url: str) -> RDBStorage:
                 raise
             time.sleep(random.uniform(0.2, 1))
     raise AssertionError("unreachable")
+
+
+def _let_go(storage: RDBStorage) -> None:
+    """Close its connections."""
+    storage.remove_session()
+    storage.engine.dispose()
 
 
 @contextlib.contextmanager
