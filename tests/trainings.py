@@ -60,8 +60,14 @@ def train_here(spec: WorkerSpec) -> dict:
         return _train(spec, events)
 
 
+def losses_by_step(folder: Path) -> dict[int, float]:
+    """As last told: a step that memory ran out after is made again."""
+    metrics = [event for event in told(folder) if event.type == "metric" and "loss/train" in event.values]
+    return {event.step: event.values["loss/train"] for event in metrics}
+
+
 def step_losses(folder: Path) -> list[float]:
-    return [e.values["loss/train"] for e in told(folder) if e.type == "metric" and "loss/train" in e.values]
+    return [loss for _, loss in sorted(losses_by_step(folder).items())]
 
 
 def reasons(folder: Path, name: str) -> list[str]:

@@ -437,7 +437,7 @@ def stop_at_random_moments(home: Path, how: signal.Signals, rounds: int) -> None
     assert interrupted(models, 600, how, "--yes")[0] == 0
     whole_seconds = time.monotonic() - started
     reached = 0
-    for number in range(4 * rounds):
+    for number in range(10 * rounds):
         if number >= rounds and reached:
             break
         if number % 2:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from tests.mlflow_server import MlflowServer
-from tests.trainings import start, told, wait_for_step, weights
+from tests.trainings import losses_by_step, start, wait_for_step, weights
 
 import lorasmith
 from lorasmith.core import paths
@@ -62,12 +62,6 @@ def trained(model: Path, data: Path, heard: Any, **options: Any) -> TrainResult:
     return lorasmith.train(str(model), str(data), on_event=heard, **({"max_steps": 12, "eval_fraction": 0.3} | options))
 
 
-def losses(folder: Path) -> dict[int, float]:
-    """By step, as the worker told them."""
-    numbers = [event for event in told(folder) if isinstance(event, Metric)]
-    return {event.step: event.values["loss/train"] for event in numbers if "loss/train" in event.values}
-
-
 def losses_there(server: MlflowServer, run: Any) -> dict[int, float]:
     return {one.step: one.value for one in server.client().get_metric_history(run.info.run_id, "loss/train")}
 
@@ -84,7 +78,7 @@ def test_a_training_is_a_run_there(
     assert run.data.params["rank"] == "4"
     assert {"lora_alpha", "lora_dropout", "learning_rate", "target_modules", "data_sha256"} <= set(run.data.params)
     assert run.data.tags["model_type"] == "language"
-    assert losses_there(mlflow, run) == losses(result.folder)
+    assert losses_there(mlflow, run) == losses_by_step(result.folder)
     assert run.data.metrics["final/best_val_loss"] == result.report.final_metrics.best_val_loss
     place = Path(mlflow.client().download_artifacts(run.info.run_id, "adapter", str(home)))
     for file in ("adapter_config.json", "adapter_model.safetensors"):
@@ -114,7 +108,7 @@ def test_a_server_that_is_down_costs_nothing_and_is_told_later(
     assert not heard.warnings
     run = mlflow.runs(request.node.name)[missed.folder.name]
     assert run.info.status == "FINISHED"
-    assert losses_there(mlflow, run) == losses(missed.folder)
+    assert losses_there(mlflow, run) == losses_by_step(missed.folder)
     assert before - 1 < run.info.start_time / 1000 < run.info.end_time / 1000 < after + 1
     assert {file.path for file in mlflow.client().list_artifacts(run.info.run_id)} == {
         "adapter",
@@ -149,7 +143,7 @@ def test_a_server_that_dies_and_comes_back_has_everything(
     assert any("is back" in note for note in heard.steps), heard.steps
     run = mlflow.runs(request.node.name)[result.folder.name]
     history = mlflow.client().get_metric_history(run.info.run_id, "loss/train")
-    assert sorted(one.step for one in history) == sorted(losses(result.folder))
+    assert sorted(one.step for one in history) == sorted(losses_by_step(result.folder))
     assert run.info.status == "FINISHED"
 
 
@@ -197,7 +191,7 @@ def test_a_killed_training_that_goes_on_is_one_run(
     runs = mlflow.runs(request.node.name)
     assert set(runs) == {"run"}
     assert runs["run"].info.status == "FINISHED"
-    assert set(losses_there(mlflow, runs["run"])) == set(losses(folder)) == set(range(1, 401))
+    assert set(losses_there(mlflow, runs["run"])) == set(losses_by_step(folder)) == set(range(1, 401))
     assert not left.exists()
     assert not list((home / "outbox").iterdir())
 

@@ -311,6 +311,7 @@ def test_a_base_in_four_bit_learns_and_is_four_bit(tiny_llama, sums, tmp_path, o
     assert len(layers) == 14  # seven in each of two blocks
     assert all(layer.weight.quant_state.nested for layer in layers)
     assert {layer.weight.quant_state.quant_type for layer in layers} == {"nf4"}
+    assert not any(layer.support_avx512bf16_for_cpu for layer in layers)  # repacked, they would let no gradient through
     assert model.get_output_embeddings().weight.dtype == torch.float32
     value = train_here(spec)
     assert value["comparison"]["tuned"]["val_loss"] < value["comparison"]["base"]["val_loss"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lorasmith.core.errors import EnvironmentProblem
-from lorasmith.families._transformers import TransformersFamily, load_options, read_processor, untrusted
+from lorasmith.families._transformers import TransformersFamily, keep_layout, load_options, read_processor, untrusted
 
 PACKAGE = "sentence_transformers"
 _POOLINGS = ("cls", "lasttoken", "max", "mean", "mean_sqrt_len_tokens", "weightedmean")
@@ -104,8 +104,10 @@ def load_sentences(family: TransformersFamily, folder: Path, how: dict[str, Any]
 
         options = load_options(how["dtype"], how["device"], how["quantization"])
         trust = how["trust_remote_code"]
-        return SentenceTransformer(
-            str(folder), device=how["device"], local_files_only=True, trust_remote_code=trust, model_kwargs=options
+        return keep_layout(
+            SentenceTransformer(
+                str(folder), device=how["device"], local_files_only=True, trust_remote_code=trust, model_kwargs=options
+            )
         )
     first, *others = modules
     habits = _habits(folder, first, others)

@@ -47,7 +47,7 @@ class TransformersFamily(Family):
             folder, local_files_only=True, trust_remote_code=trust_remote_code, output_loading_info=True, **options
         )
         model.made_up_weights = _made_up(model, told["missing_keys"])
-        placed = model if getattr(model, "hf_quantizer", None) else model.to(device)
+        placed = keep_layout(model) if getattr(model, "hf_quantizer", None) else model.to(device)
         return placed.eval().requires_grad_(False)
 
     def processor(self, folder: Path, model: Any, *, trust_remote_code: bool = False) -> Any:
@@ -74,6 +74,18 @@ def load_options(dtype: str, device: str, quantization: str) -> dict[str, Any]:
             "bnb_4bit_compute_dtype": options["dtype"],
         }  # fmt: skip
     return options | {"quantization_config": BitsAndBytesConfig(**how), "device_map": {"": device}}
+
+
+def keep_layout(model: Any) -> Any:
+    """`model`, whose weights in 4 bit stay as they were quantized.
+
+    On CPUs with AVX512-BF16 bitsandbytes 0.50 repacks them at the first forward pass without gradients, for good: layers of fewer
+    than 64 inputs break, and what is trained afterwards gets no gradient through the packed layer.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+    return model
 
 
 def takes(model: Any) -> Mapping[str, inspect.Parameter]:

@@ -36,7 +36,7 @@ def about(spec: WorkerSpec) -> dict[str, Any]:
     """What stays the same for all trainings of this model on these rows."""
     return {
         "model": spec.model_id, "model_revision": spec.model_revision, "data": Path(spec.spec.data).name,
-        "data_sha256": spec.data_facts["sha256"], "seed": spec.spec.seed,
+        "data_sha256": spec.data_facts.get("sha256", ""), "seed": spec.spec.seed,
     }  # fmt: skip
 
 
