@@ -19,6 +19,10 @@ import lorasmith.hub
 import lorasmith.plan
 import lorasmith.profiles
 import lorasmith.serve
+import lorasmith.store
+import lorasmith.studio
+import lorasmith.trackers
+import lorasmith.tracking
 import lorasmith.training
 import lorasmith.tuning
 
@@ -37,12 +41,17 @@ def _modules() -> list[str]:
         lorasmith.plan,
         lorasmith.profiles,
         lorasmith.serve,
+        lorasmith.store,
+        lorasmith.studio,
+        lorasmith.trackers,
+        lorasmith.tracking,
         lorasmith.training,
         lorasmith.tuning,
     ]
     found = ["lorasmith", "lorasmith.flow", "lorasmith.lora"]
     for folder in folders:
         found += [m.name for m in pkgutil.walk_packages(folder.__path__, folder.__name__ + ".")]
+    found.remove("lorasmith.store.migrations.env")  # Alembic's own script, which only Alembic can run
     return found
 
 

@@ -11,6 +11,7 @@ from optuna.distributions import CategoricalDistribution
 from optuna.trial import TrialState
 
 from lorasmith.core.errors import UsageProblem
+from lorasmith.store.database import url_of
 from lorasmith.tuning import ledger
 
 Opened = Callable[..., ledger.Ledger]
@@ -24,7 +25,7 @@ def opened(database: str) -> Iterator[Opened]:
     def open_one(**changes: Any) -> ledger.Ledger:
         made.append(
             ledger.Ledger.open(
-                ledger.url_of(database), "s", {"model": "one", "data": "d"} | changes, {"rank": CategoricalDistribution([8, 16])},
+                url_of(database, "x.db"), "s", {"model": "one", "data": "d"} | changes, {"rank": CategoricalDistribution([8, 16])},
                 trials=6, first=[{"rank": 16}, {"rank": 8}], maximize=True, seed=0,
             )
         )  # fmt: skip

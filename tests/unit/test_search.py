@@ -13,10 +13,11 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from lorasmith.core.errors import EnvironmentProblem, UsageProblem
 from lorasmith.core.specs import make_spec
 from lorasmith.evaluation.report import Figure, FigureKind
+from lorasmith.store.database import url_of
 from lorasmith.tuning import ledger, space, variables
 from lorasmith.tuning.page import page
 from lorasmith.tuning.report import TrialRow, TuneReport
-from lorasmith.tuning.rungs import RUNGS, UNITS, Standing, kept, medians, verdict
+from lorasmith.tuning.rungs import RUNGS, UNITS, Far, Standing, kept, medians, units_left, verdict
 from lorasmith.tuning.sample import LossSampler
 from lorasmith.tuning.spec import TuneSpec
 
@@ -181,6 +182,37 @@ def test_twenty_trials_cost_less_than_five() -> None:
     assert spent / UNITS < 4.7
 
 
+def test_what_is_left_never_grows() -> None:
+    """QLT-2: progress tells the truth: what is done and what is left make the same sum from the first trial to the last."""
+    far, sums = dict.fromkeys(range(1, 20), (0.0, False)), list[float]()
+
+    def look() -> None:
+        drawn = [Far(*one) for one in far.values()]
+        sums.append(sum(one.units for one in drawn) + units_left(drawn, 20, 2))
+
+    for number in far:
+        for units in (0.5, 1.0):
+            far[number] = (units, False)
+            look()
+    for number in range(1, 20):
+        if number > 5:
+            far[number] = (1.0, True)
+    for number in range(1, 6):
+        for units in (2.0, 4.0):
+            far[number] = (units, False)
+            look()
+    for number in (3, 4, 5):
+        far[number] = (4.0, True)
+    for units in (7.0, 16.0):
+        far[1] = (units, units == 16)
+        look()
+    far[2] = (8.0, True)  # outdone on the way
+    look()
+    assert max(sums) == sums[0]
+    assert sums == sorted(sums, reverse=True)
+    assert sums[-2] == sums[0] == 19 + 5 * 3 + 2 * 12
+
+
 def test_the_sampler_draws_the_same_for_the_same_past_and_learns_from_trials_that_wait() -> None:
     """TUN-1, TUN-2: with a past that says "high rates", it draws high ones; without, from everywhere."""
     distribution = {"learning_rate": FloatDistribution(1e-4, 1e-2, log=True), "rank": CategoricalDistribution([8, 16])}
@@ -211,7 +243,7 @@ def test_the_sampler_draws_the_same_for_the_same_past_and_learns_from_trials_tha
 def test_a_database_that_cannot_be_reached_is_told_without_its_password(url: str, kind: type, words: str) -> None:
     """TUN-4, SEC-5"""
     with pytest.raises(kind) as told:
-        ledger.Ledger.open(ledger.url_of(url), "s", {}, {}, trials=5, first=[], maximize=True, seed=0)
+        ledger.Ledger.open(url_of(url, "x.db"), "s", {}, {}, trials=5, first=[], maximize=True, seed=0)
     assert words in str(told.value)
     assert "secret-word" not in str(told.value)
 

@@ -22,12 +22,13 @@ from lorasmith.env.folder import python_for
 from lorasmith.evaluation.report import BASE, EvaluationReport, Figure, measure
 from lorasmith.hub.recognise import know_model
 from lorasmith.plan import hardware
+from lorasmith.store.database import url_of
 from lorasmith.tracking.track import Track, choose_trackers, tracking
 from lorasmith.training.launch import needed_packages, planned
 from lorasmith.training.spec import DATA_FILE, WorkerSpec
 from lorasmith.tuning import space, variables
 from lorasmith.tuning.bench import Bench, benches
-from lorasmith.tuning.ledger import Entry, Ledger, study_folder, url_of
+from lorasmith.tuning.ledger import Entry, Ledger, study_folder
 from lorasmith.tuning.report import REPORT_FILE, TrialRow, TuneReport
 from lorasmith.tuning.score import Score, choose_score, measuring, told
 from lorasmith.tuning.search import Search
@@ -36,6 +37,7 @@ from lorasmith.tuning.tracked import OUTCOMES, Tracked
 from lorasmith.tuning.trial import Trials
 
 LOG_FILE = "tune.log"
+STUDIES_FILE = "studies.db"
 START_FILE = "search.json"
 """The automatic choice, as a training is given it."""
 _RATES = (2.0, 0.5)
@@ -105,8 +107,9 @@ def _study(
     around = {key: one.around(automatic[key]) for key, one in ranges.items()}
     first = {key: value for key, (_, value) in around.items()}
     ledger = Ledger.open(
-        url_of(spec.storage), name, _belongs(facts, start, score, ranges), {key: one for key, (one, _) in around.items()},
-        trials=spec.trials, first=[first, *_likely(first, around)], maximize=score.higher_is_better, seed=spec.seed,
+        url_of(spec.storage, STUDIES_FILE), name, _belongs(facts, start, score, ranges),
+        {key: one for key, (one, _) in around.items()}, trials=spec.trials, first=[first, *_likely(first, around)],
+        maximize=score.higher_is_better, seed=spec.seed,
     )  # fmt: skip
     return ledger, first
 

@@ -15,15 +15,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import optuna
-import sqlalchemy
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, StorageInternalError
 from optuna.storages import RDBStorage, fail_stale_trials
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy import exc
 
-from lorasmith.core import paths
-from lorasmith.core.errors import EnvironmentProblem, UsageProblem
+from lorasmith.core.errors import UsageProblem
+from lorasmith.store.database import reached
 from lorasmith.tuning.rungs import Ended, Standing
 from lorasmith.tuning.sample import LossSampler
 
@@ -34,14 +33,8 @@ _TRIES = 8
 _BELONGS = "belongs_to"
 _READY = "is_ready"
 _KEY = "key"
+_FIX = "What the search has come to is kept there: start it again with the same command when it is back."
 _AUTOMATIC = "automatic"
-_DRIVERS = {
-    "postgresql": "postgresql+pg8000",
-    "postgres": "postgresql+pg8000",
-    "mysql": "mysql+pymysql",
-    "mariadb": "mariadb+pymysql",
-}
-"""What `lorasmith[databases]` brings."""
 
 
 class Entry(NamedTuple):
@@ -197,25 +190,6 @@ class Ledger:
         _let_go(self._storage)
 
 
-def url_of(asked: str) -> str:
-    """The database that is asked for, by a driver of ours where the URL names none, else the SQLite file in home. Raises
-    UsageProblem for what is no URL."""
-    if not asked:
-        return f"sqlite:///{paths.make_folder(paths.home()) / 'studies.db'}"
-    with _reached():
-        url = sqlalchemy.make_url(asked)
-    driver = _DRIVERS.get(url.drivername)
-    return url.set(drivername=driver).render_as_string(hide_password=False) if driver else asked
-
-
-def without_password(url: str) -> str:
-    """`url` as it may be shown."""
-    try:
-        return sqlalchemy.make_url(url).render_as_string(hide_password=True)
-    except exc.ArgumentError:
-        return "the URL that was given"
-
-
 def _storage(url: str) -> RDBStorage:
     """Optuna's tables at `url`, made where there are none; others may be making them at the same moment."""
     for patience in range(_TRIES - 1, -1, -1):
@@ -242,30 +216,11 @@ def _let_go(storage: RDBStorage) -> None:
 @contextlib.contextmanager
 def _reached(url: str = "") -> Generator[None]:
     """What the database's trouble looks like to a user."""
-    where = f" '{without_password(url)}'" if url else ""
-    try:
-        yield
-    except exc.ArgumentError:
-        fix = "Write it as SQLAlchemy does: sqlite:///FILE, postgresql://USER@HOST/NAME, mariadb://USER@HOST/NAME."
-        raise UsageProblem("--storage is no database URL", fix=fix) from None
-    except ImportError as error:
-        raise EnvironmentProblem(
-            f"The driver of the database{where} is missing", why=f"{error}.",
-            fix="pip install 'lorasmith[databases]'",
-        ) from None  # fmt: skip
-    except (exc.SQLAlchemyError, StorageInternalError) as error:
-        raise EnvironmentProblem(
-            f"The study's database{where} cannot be used", why=f"{_said_by(error.__cause__ or error)}.",
-            fix="What the search has come to is kept there: start it again with the same command when it is back.",
-        ) from None  # fmt: skip
-
-
-def _said_by(error: BaseException) -> str:
-    """What a driver says, in one line; pg8000 says it in a table of PostgreSQL's fields, of which M is the message."""
-    own: BaseException = getattr(error, "orig", None) or error
-    if own.args and isinstance(own.args[0], dict) and "M" in own.args[0]:
-        return str(own.args[0]["M"])
-    return next((line.strip() for line in str(own).splitlines() if line.strip()), type(own).__name__)
+    with reached(url, _FIX):
+        try:
+            yield
+        except StorageInternalError as error:
+            raise error.__cause__ or error from None
 
 
 def _wait_until_ready(study: optuna.Study) -> None:

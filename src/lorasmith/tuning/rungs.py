@@ -11,7 +11,8 @@ import math
 import statistics
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from itertools import pairwise
+from typing import Literal, NamedTuple
 
 UNITS = 16
 RUNGS = (1, 4)
@@ -22,6 +23,13 @@ _LEAST_CURVES = 2
 Verdict = Literal["on", "out", "wait"]
 Ended = Literal["", "done", "out"]
 """A trial that came to its own end, or that goes no further."""
+
+
+class Far(NamedTuple):
+    """How far a trial has come, in units, and whether it goes no further."""
+
+    units: float
+    is_over: bool
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,16 @@ class Standing:
 def kept(trials: int, rung: int, finalists: int) -> int:
     """How many of so many trials go on from a rung."""
     return max(finalists, math.ceil(trials / _KEPT)) if rung == 0 else finalists
+
+
+def units_left(drawn: Collection[Far], trials: int, finalists: int) -> float:
+    """Units that the drawn of so many trials will still take, if the automatic choice is not among the best."""
+    left = sum(RUNGS[0] - one.units for one in drawn if one.units < RUNGS[0] and not one.is_over)
+    for rung, (low, high) in enumerate(pairwise((*RUNGS, UNITS))):
+        gone_on = [one for one in drawn if one.units > low]
+        left += sum(high - one.units for one in gone_on if one.units < high and not one.is_over)
+        left += max(0, kept(trials, rung, finalists) - len(gone_on)) * (high - low)
+    return left
 
 
 def verdict(one: Standing, others: Collection[Standing], rung: int, places: int) -> Verdict:

@@ -7,7 +7,6 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +18,7 @@ from lorasmith.plan.choose import TrainPlan
 from lorasmith.tuning.bench import Bench
 from lorasmith.tuning.ledger import Entry, Ledger
 from lorasmith.tuning.page import described
-from lorasmith.tuning.rungs import RUNGS, UNITS, kept, medians, verdict
+from lorasmith.tuning.rungs import RUNGS, UNITS, Far, kept, medians, units_left, verdict
 from lorasmith.tuning.spec import Trained, Trouble
 from lorasmith.tuning.tracked import Tracked
 from lorasmith.tuning.trial import Trials
@@ -243,13 +242,12 @@ class Search:
     def tell_progress(self, entry: Entry, units: float, note: str) -> None:
         """How far the search is while `entry` is at so many units. What others do meanwhile is not counted."""
         reached = {one.number: float(max(one.losses, default=0)) for one in self._known} | {entry.number: units}
-        others = [far for number, far in reached.items() if not (number == entry.number and entry.is_automatic)]
-        left = sum(RUNGS[0] - far for far in others if far < RUNGS[0])
-        if entry.is_automatic:
-            left += UNITS - units
-        for rung, (low, high) in enumerate(pairwise([*RUNGS, UNITS])):
-            furthest = sorted(others, reverse=True)[: kept(len(reached), rung, self.finalists)]
-            left += sum(high - max(low, far) for far in furthest if far < high)
+        drawn = [
+            Far(reached[one.number], one.state.is_finished() or one.is_trained)
+            for one in self._known
+            if not one.is_automatic
+        ]
+        left = units_left(drawn, len(reached), self.finalists) + (UNITS - units if entry.is_automatic else 0)
         done = sum(reached.values())
         seconds = left * self._seconds_a_unit if self._seconds_a_unit else None
         name = "automatic choice" if entry.is_automatic else f"trial {entry.number}"

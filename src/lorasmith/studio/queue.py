@@ -1,0 +1,119 @@
+"""Starts what waits, as far as the device has room, and finds what has died. Any number of servers may do so at one database."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+
+from lorasmith.core import paths
+from lorasmith.core.errors import LorasmithError, UsageProblem
+from lorasmith.store.tables import Task, now
+from lorasmith.studio.kinds import KINDS
+from lorasmith.studio.tasks import LOCK_FILE, LOG_FILE, SILENT, Tasks, folder_of, this_host
+
+_LOOKS_EVERY_SECONDS = 0.5
+_ELSEWHERE = 4 * SILENT
+"""A process on another machine cannot be looked for: it is given up after so long a silence."""
+
+
+class Queue:
+    """The queue of this machine. `at_once` is how many tasks that compute may run at the same time."""
+
+    def __init__(
+        self, tasks: Tasks, *, at_once: int = 1, others_at_once: int = 4, tell: Callable[[str], None] = lambda _: None
+    ):
+        self.tasks, self._tell = tasks, tell
+        self._room = {True: at_once, False: others_at_once}
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        self._stopped, self._woken = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._work, name="queue", daemon=True)
+        self._is_down = False
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wake(self) -> None:
+        """There is something new."""
+        self._woken.set()
+
+    def close(self) -> None:
+        """Look no more; what runs goes on."""
+        self._stopped.set()
+        self._woken.set()
+        self._thread.join(10)
+        for process in self._processes.values():
+            if process.poll() is None:
+                process.returncode = 0  # Python would complain that nobody waits for it; nobody is meant to
+
+    def _work(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                self.look()
+            except LorasmithError as problem:
+                if not self._is_down:
+                    self._tell(str(problem))
+                self._is_down = True
+            else:
+                self._is_down = False
+            self._woken.wait(_LOOKS_EVERY_SECONDS)
+            self._woken.clear()
+
+    def look(self) -> None:
+        """Once round: what has died is written down, what waits is started where there is room."""
+        for number, process in list(self._processes.items()):
+            if process.poll() is not None:  # waited for, so that it does not stay in the list of processes
+                del self._processes[number]
+        running = self.tasks.running()
+        self._find_dead(running)
+        here = [task for task in running if task.host == this_host()]
+        for task in self.tasks.waiting():
+            kind = KINDS.get(task.kind)
+            if kind is None:
+                continue  # another version's
+            taken = sum(KINDS[one.kind].computes == kind.computes for one in here if one.kind in KINDS)
+            if taken < self._room[kind.computes] and self.tasks.take(task.id):
+                here.append(task)
+                self._start(task.id)
+
+    def _find_dead(self, running: Sequence[Task]) -> None:
+        for task in running:
+            silence = now() - task.heartbeat if task.heartbeat else SILENT
+            if silence < SILENT:
+                continue
+            if task.host != this_host():
+                if task.process and silence > _ELSEWHERE:
+                    self.tasks.interrupted(task.id, task.process, task.heartbeat)
+            elif _is_alive(task.id):
+                continue
+            elif task.process is None:
+                self.tasks.give_back(task.id)
+            else:
+                self.tasks.interrupted(task.id, task.process, task.heartbeat)
+
+    def _start(self, number: int) -> None:
+        """A process that is nobody's child in what counts: no signal of ours reaches it, and it outlives us."""
+        folder = paths.make_folder(folder_of(number))
+        environment = os.environ | {
+            "LORASMITH_HOME": str(paths.home()),
+            "LORASMITH_DATABASE_URL": self.tasks.database.url,
+        }
+        with (folder / LOG_FILE).open("ab") as log:
+            self._processes[number] = subprocess.Popen(
+                [sys.executable, "-m", "lorasmith.studio.running", str(number)],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True,
+            )  # fmt: skip
+
+
+def _is_alive(number: int) -> bool:
+    """Whether a process of this machine holds the task's lock, which ends with it however it ends."""
+    lock = folder_of(number) / LOCK_FILE
+    if not lock.exists():
+        return False
+    try:
+        with paths.only_one(lock):
+            return False
+    except UsageProblem:
+        return True

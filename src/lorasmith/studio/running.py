@@ -1,0 +1,149 @@
+"""A task's own process: `python -m lorasmith.studio.running NUMBER`. It depends on no server: it goes on when that is killed.
+
+What it tells goes to a file that is only ever appended to; the database holds how far it is, and that it is alive.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lorasmith.core import paths, settings
+from lorasmith.core.errors import InterruptedRun, LorasmithError, UsageProblem
+from lorasmith.core.events import Event, Failure, Metric, Progress, Result, Step, Warn, Writer
+from lorasmith.store.database import Database, url_of
+from lorasmith.store.tables import Task
+from lorasmith.studio.kinds import KINDS, Work
+from lorasmith.studio.tasks import EVENTS_FILE, LOCK_FILE, Tasks, folder_of
+
+DATABASE_FILE = "studio.db"
+_BEAT_SECONDS = 2.0
+_CAN_GO_ON = "Stopped; it can go on"
+_AT_LEAST_SECONDS = 60.0
+"""So long the end of a task is tried to be written down where the database has gone."""
+
+
+class Running:
+    """The task as it runs. Its database may go and come back meanwhile."""
+
+    def __init__(self, tasks: Tasks, task: Task, events: Writer):
+        self.tasks, self.task, self.events = tasks, task, events
+        self.process = os.getpid()
+        self._changes: dict[str, Any] = {}
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._asked_to_stop = False
+
+    def __call__(self, event: Event) -> None:
+        """Keep an event, and what it says of how far the task is."""
+        self.events.send(event)
+        with self._lock:
+            self._changes |= _told(event)
+
+    def on_plan(self, predicted: Mapping[str, Any]) -> None:
+        with self._lock:
+            self._changes["predicted"] = dict(predicted)
+
+    def beat_until_over(self) -> None:
+        """In a thread of its own."""
+        while not self._over.wait(_BEAT_SECONDS):
+            self.beat()
+
+    def beat(self) -> None:
+        with self._lock:
+            changes, self._changes = self._changes, {}
+        try:
+            is_to_stop = self.tasks.beat(self.task.id, self.process, **changes)
+        except LorasmithError:
+            with self._lock:
+                self._changes = changes | self._changes  # for when it is back
+            return
+        if is_to_stop and not self._asked_to_stop:
+            self._asked_to_stop = True
+            os.kill(self.process, signal.SIGINT)
+
+    def end(self, status: str, **changes: Any) -> None:
+        """Write the end down, also where the database comes back only after a while."""
+        self._over.set()
+        self.beat()
+        until = time.monotonic() + _AT_LEAST_SECONDS
+        while True:
+            try:
+                self.tasks.end(self.task.id, self.process, status, **changes)
+            except LorasmithError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(1)
+            else:
+                return
+
+
+def _told(event: Event) -> dict[str, Any]:
+    if isinstance(event, Progress):
+        share = 100 * event.done / event.total if event.total else 0.0
+        found: dict[str, Any] = {"message": f"{event.stage} {event.note}".strip()[:500]}
+        return found | (
+            {"progress": round(min(100.0, share), 2)} if event.stage in ("train", "search", "install") else {}
+        )
+    if isinstance(event, Metric) and "passes" in event.values:
+        return {"current_epoch": event.values["passes"]}
+    if isinstance(event, Step | Warn):
+        said = event.message if isinstance(event, Warn) else f"{event.title}: {event.note}".strip(": ")
+        return {"message": said[:500]}
+    return {}
+
+
+def run(number: int) -> int:
+    """Do the task, unless another process does; the exit code."""
+    database = Database(url_of(settings.load().database_url, DATABASE_FILE))
+    tasks = Tasks(database)
+    folder = paths.make_folder(folder_of(number))
+    try:
+        with paths.only_one(folder / LOCK_FILE):
+            return _run(tasks, number, folder)
+    except UsageProblem:
+        return 0  # another process is at it
+    finally:
+        database.close()
+
+
+def _run(tasks: Tasks, number: int, folder: Path) -> int:
+    before = tasks.get(number)
+    kind = KINDS[before.kind]
+    goes_on = bool(before.output_path) and Path(before.output_path).exists()
+    output = before.output_path or str(kind.folder(before.task_name))
+    task = tasks.begin(number, os.getpid(), output)
+    if task is None:
+        return 0
+    with Writer(folder / EVENTS_FILE) as events:
+        running = Running(tasks, task, events)
+        threading.Thread(target=running.beat_until_over, daemon=True).start()
+        work = Work(task.training_params, Path(output), goes_on, running, running.on_plan)
+        try:
+            done = kind.do(work)
+        except (InterruptedRun, KeyboardInterrupt) as stopped:
+            running(Warn(message=str(stopped) or "Stopped"))
+            running.end("stopped", message=_CAN_GO_ON)
+            return 130
+        except Exception as error:  # noqa: BLE001  whatever it is, the page has to show it
+            problem = error if isinstance(error, LorasmithError) else LorasmithError(str(error) or type(error).__name__)
+            running(Failure(error=problem.as_dict()))
+            running.end("failed", error=problem.as_dict(), message=problem.what[:500])
+            return problem.exit_code
+        measured = dict(done.measured)
+        running(Result(value=measured))
+        if done.is_stopped:
+            running.end("stopped", measured=measured, message=_CAN_GO_ON)
+            return 130
+        running.end("completed", measured=measured, progress=100.0, message="")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run(int(sys.argv[1])))
