@@ -383,3 +383,11 @@ def test_a_model_whose_rows_disturb_each_other_is_not_shared() -> None:
     model = demo()
     model.model.embed_tokens.register_forward_hook(lambda _, __, out: out + out.mean(0, keepdim=True))
     assert "change" in selfcheck.why_not(Passes(model, AdapterBank(model)))
+
+
+@pytest.mark.parametrize("temperature", [1e-5, 1e-6, 1e-30, 1.1754943508222875e-38, 5e-324, 0.0])
+def test_however_cold_it_takes_the_likeliest(temperature: float) -> None:
+    """SRV-9, REL-4: a score divided by 1e-38 is no number any more; found by made-up requests."""
+    request = GenerateRequest(prompt_ids=[1], temperature=temperature, top_p=0.5, min_p=0.1, max_tokens=1)
+    scores = torch.linspace(-40.0, 40.0, 300)
+    assert Sampler(request, {}).choose(scores)[0] == 299

@@ -103,7 +103,7 @@ def test_memory_is_told_beside_the_plan(server: Server) -> None:
 
 def test_small_answers_are_not_held_back() -> None:
     """SRV-13: the connections that are accepted send what they are given at once."""
-    listening = launch._listen("127.0.0.1", 0)
+    listening = launch.listen("127.0.0.1", 0)
     with listening, socket.create_connection(listening.getsockname()):
         accepted, _ = listening.accept()
         with accepted:

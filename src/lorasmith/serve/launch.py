@@ -53,12 +53,12 @@ def serve(
     """
     spec = model if isinstance(model, ServeSpec) else make_spec(ServeSpec, model=model, **options)
     key, is_new = _key(spec)
-    listening = _listen(spec.host, spec.port)
+    listening = listen(spec.host, spec.port)
     try:
         served = prepared(spec)
         served.on_ready = on_ready
         log_to(served.engine_spec.log_path.parent)
-        url = f"http://{_shown(spec.host)}:{listening.getsockname()[1]}"
+        url = f"http://{shown(spec.host)}:{listening.getsockname()[1]}"
         on_start(Address(url, key, is_new), served.model)
         asyncio.run(_run(served, listening, key))
     finally:
@@ -160,7 +160,7 @@ def _key(spec: ServeSpec) -> tuple[str, bool]:
     return ("", False) if is_loopback(spec.host) else (secrets.token_urlsafe(32), True)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
     """A socket bound before the model is loaded. Raises EnvironmentProblem, UsageProblem."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
@@ -183,7 +183,7 @@ def _listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def _shown(host: str) -> str:
+def shown(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 

@@ -13,6 +13,7 @@ from lorasmith.core import paths, settings
 from lorasmith.core.events import Listener
 from lorasmith.core.facts import DataFacts, ModelFacts
 from lorasmith.plan.choose import TrainPlan
+from lorasmith.studio.datasets import named
 from lorasmith.training.spec import TrainSpec
 from lorasmith.tuning.spec import TuneSpec
 
@@ -78,7 +79,7 @@ def _tune(work: Work) -> Done:
 
 
 def _adapter_folder(name: str) -> Path:
-    return paths.free_folder(settings.load().adapters_dir / paths.safe_name(name))
+    return paths.free_folder(settings.load().adapters_dir / named(name, "run"))
 
 
 KINDS: dict[str, Kind] = {

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, CursorResult, func, or_, select, update
+from sqlalchemy import ColumnElement, CursorResult, delete, func, or_, select, update
 
 from lorasmith.core import paths
 from lorasmith.core.errors import NotFoundProblem, UsageProblem
@@ -108,6 +108,14 @@ class Tasks:
                 fix="Clone it to begin anew." if task.status == "completed" else "",
             )
         return self.get(number)
+
+    def delete(self, number: int) -> None:
+        """Take it off the list. Raises UsageProblem for one that is not over."""
+        with self.database.session() as session:
+            gone = session.execute(delete(Task).where(Task.id == number, Task.status.in_(OVER)))
+            if isinstance(gone, CursorResult) and gone.rowcount:
+                return
+        raise UsageProblem(f"Task {number} is {self.get(number).status}", fix="Stop it first.")
 
     # Taken by a queue.
 

@@ -29,11 +29,16 @@ class NotANumber(EnvironmentProblem):
         )
 
 
+_COLDEST = 1e-5
+"""Below this temperature only the likeliest token has a chance, and scores divided by it would outgrow fp32."""
+
+
 class Sampler:
     """Chooses the tokens of one request. `defaults` are the model's own sampling parameters, by their names in transformers."""
 
     def __init__(self, request: GenerateRequest, defaults: dict[str, Any], matcher: Matcher | None = None):
-        self.temperature = _first(request.temperature, _own(defaults, "temperature"), 0.0)
+        asked = _first(request.temperature, _own(defaults, "temperature"), 0.0)
+        self.temperature = asked if asked >= _COLDEST else 0.0
         self.top_k = int(_first(request.top_k, _own(defaults, "top_k"), 0))
         self.top_p = _first(request.top_p, _own(defaults, "top_p"), 1.0)
         self.min_p = _first(request.min_p, _own(defaults, "min_p"), 0.0)

@@ -1,0 +1,102 @@
+"""Files of examples that were uploaded: versions that never change, read once for what they hold."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+import shutil
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import func, select
+
+from lorasmith import flow
+from lorasmith.core import paths
+from lorasmith.core.errors import LorasmithError, NotFoundProblem, UsageProblem
+from lorasmith.store.database import Database
+from lorasmith.store.tables import Dataset, now
+
+_CHUNK = 1 << 20
+_SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,10}")
+_LONGEST_NAME = 100
+"""Signs; its end counts, where the kind of file is told."""
+
+
+def folder() -> Path:
+    """Where they lie."""
+    return paths.make_folder(paths.home() / "datasets")
+
+
+def named(text: str, otherwise: str) -> str:
+    """`text` as a file's name; where nothing is left of it, as of one in Cyrillic, the end of it behind `otherwise`."""
+    suffixes = "".join(one for one in Path(text).suffixes[-2:] if _SUFFIX.fullmatch(one))
+    with contextlib.suppress(UsageProblem):
+        return paths.safe_name(text) if paths.safe_name(text) != suffixes.strip(".") else otherwise + suffixes
+    return otherwise
+
+
+class Datasets:
+    """The datasets of a studio. Every call may raise EnvironmentProblem where the database has gone."""
+
+    def __init__(self, database: Database):
+        self.database = database
+
+    def place(self, name: str) -> Path:
+        """A new folder, and in it the file that an upload of that name is to become; nothing of the name leads elsewhere."""
+        last = Path(name.replace("\\", "/")).name[-_LONGEST_NAME:]
+        return paths.make_folder(folder() / uuid.uuid4().hex) / named(last, "data")
+
+    def add(self, file: Path, *, parent: int | None = None) -> Dataset:
+        """The file, which is whole, as the next version of its name. It is not read yet."""
+        digest = hashlib.sha256()
+        with file.open("rb") as data:
+            while chunk := data.read(_CHUNK):
+                digest.update(chunk)
+        with self.database.session() as session:
+            newest = session.scalar(select(func.max(Dataset.version)).where(Dataset.name == file.name)) or 0
+            made = Dataset(
+                name=file.name, version=newest + 1, parent=parent, file=str(file), num_bytes=file.stat().st_size,
+                sha256=digest.hexdigest(),
+            )  # fmt: skip
+            session.add(made)
+        return made
+
+    def read(self, number: int) -> Dataset:
+        """Find out what it holds: format, rows, what is odd about it; or why nothing can be learnt from it."""
+        dataset = self.get(number)
+        try:
+            inspection, _ = flow.inspect_data(dataset.file)
+            facts: dict[str, Any] = inspection.as_dict()
+            changes = {"format": inspection.format, "num_rows": inspection.num_rows, "facts": facts, "error": None}
+        except LorasmithError as problem:
+            changes = {"error": problem.as_dict()}
+        with self.database.session() as session:
+            row = session.get_one(Dataset, number)
+            for name, value in changes.items():
+                setattr(row, name, value)
+        return self.get(number)
+
+    def get(self, number: int) -> Dataset:
+        """Raises NotFoundProblem, also for one that was deleted."""
+        with self.database.session() as session:
+            dataset = session.get(Dataset, number)
+        if dataset is None or dataset.deleted_at:
+            raise NotFoundProblem(f"There is no dataset {number}")
+        return dataset
+
+    def all(self) -> Sequence[Dataset]:
+        """From the newest on."""
+        with self.database.session() as session:
+            return session.scalars(
+                select(Dataset).where(Dataset.deleted_at.is_(None)).order_by(Dataset.id.desc())
+            ).all()
+
+    def delete(self, number: int) -> None:
+        """Its file goes; that there was one stays known to the trainings that learnt from it."""
+        dataset = self.get(number)
+        with self.database.session() as session:
+            session.get_one(Dataset, number).deleted_at = now()
+        shutil.rmtree(Path(dataset.file).parent, ignore_errors=True)

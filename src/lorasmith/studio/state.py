@@ -1,0 +1,34 @@
+"""What the studio's routes share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from fastapi import Request
+
+from lorasmith.core.events import Listener
+from lorasmith.store.database import Database
+from lorasmith.store.tables import Audit
+from lorasmith.studio.datasets import Datasets
+from lorasmith.studio.queue import Queue
+from lorasmith.studio.tasks import Tasks
+
+
+class Studio:
+    """A studio's parts, over one database."""
+
+    def __init__(self, database: Database, *, tell: Listener = lambda _: None):
+        self.database = database
+        self.tasks, self.datasets = Tasks(database), Datasets(database)
+        self.queue = Queue(self.tasks)
+        self.tell = tell
+
+    def audit(self, who: str, what: str, about: Mapping[str, Any]) -> None:
+        """Write down who did what."""
+        with self.database.session() as session:
+            session.add(Audit(who=who, what=what, about=dict(about)))
+
+
+def studio_of(request: Request) -> Studio:
+    return cast(Studio, request.app.state.studio)

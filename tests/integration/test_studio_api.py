@@ -1,0 +1,300 @@
+"""The studio's API as a client meets it: a real server, real trainings (STU)."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import psutil
+import pytest
+
+QUICK = {"max_steps": 12, "eval_fraction": 0.3, "no_tensorboard": True}
+LONG = QUICK | {"max_steps": 100_000, "epochs": 1000, "patience": 10_000, "overfitting_threshold": 1e6}
+
+
+class StudioServer:
+    """`lorasmith studio` on a free port, in a home of its own."""
+
+    def __init__(self, home: Path):
+        self.home = home
+        self.process: subprocess.Popen[str] | None = None
+        self.url = ""
+
+    def start(self) -> StudioServer:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("LORASMITH_")}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "lorasmith", "studio", "--port", "0", "--no-browser"], stdout=subprocess.PIPE, text=True,
+            env=environment | {"LORASMITH_HOME": str(self.home)},
+        )  # fmt: skip
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if found := re.search(r"http://\S+/api$", line.strip()):
+                self.url = found.group(0)
+                break
+        while True:
+            try:
+                if httpx2.get(f"{self.url}/health", timeout=5).status_code == 200:
+                    return self
+            except httpx2.HTTPError:
+                assert self.process.poll() is None
+                time.sleep(0.05)
+
+    def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
+        if self.process:
+            self.process.send_signal(how)
+            self.process.communicate(timeout=30)
+
+    def get(self, path: str, status: int = 200, **query: Any) -> Any:
+        return self._said(httpx2.get(self.url + path, params=query, timeout=60), status)
+
+    def post(self, path: str, body: Any = None, status: int = 200) -> Any:
+        return self._said(httpx2.post(self.url + path, json=body, timeout=60), status)
+
+    def delete(self, path: str, status: int = 204, **query: Any) -> Any:
+        return self._said(httpx2.delete(self.url + path, params=query, timeout=60), status)
+
+    def upload(self, name: str, data: bytes, status: int = 201) -> Any:
+        files = {"file": (name, data, "application/octet-stream")}
+        return self._said(httpx2.post(f"{self.url}/upload-dataset", files=files, timeout=60), status)
+
+    def until(self, number: int, *statuses: str, seconds: float = 90) -> Any:
+        deadline = time.monotonic() + seconds
+        while (task := self.get(f"/tasks/{number}"))["status"] not in statuses:
+            assert time.monotonic() < deadline, task
+            time.sleep(0.1)
+        return task
+
+    @staticmethod
+    def _said(response: Any, status: int) -> Any:
+        assert response.status_code == status, response.text
+        kind = response.headers.get("content-type", "")
+        return response.json() if "json" in kind else response.text
+
+
+@contextmanager
+def running(home: Path) -> Iterator[StudioServer]:
+    server = StudioServer(home).start()
+    try:
+        yield server
+    finally:
+        server.kill()
+        for one in psutil.process_iter(["cmdline", "environ"]):
+            is_ours = (one.info["environ"] or {}).get("LORASMITH_HOME") == str(home)
+            if is_ours and "lorasmith.studio.running" in (one.info["cmdline"] or []):
+                one.kill()
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudioServer]:
+    with running(tmp_path_factory.mktemp("studio")) as server:
+        yield server
+
+
+@pytest.fixture
+def dataset(studio: StudioServer, sums: Path) -> Any:
+    return studio.upload("sums.jsonl", sums.read_bytes())
+
+
+def begin(
+    studio: StudioServer, model: Path, dataset: Any, params: dict[str, Any], status: int = 201, **more: Any
+) -> Any:
+    asked = {"task_name": "a run", "base_model": str(model), "dataset_id": dataset["id"], "training_params": params}
+    return studio.post("/train", asked | more, status)
+
+
+def test_from_an_upload_to_an_adapter(studio: StudioServer, tiny_llama: Path, sums: Path, dataset: Any) -> None:
+    """STU-2, STU-3, STU-8: the dataset's facts, the training's course, its curve, its log, its end."""
+    assert dataset["name"] == "sums.jsonl"
+    assert dataset["num_rows"] == len(sums.read_text().splitlines())
+    assert dataset["error"] is None
+    first = studio.get(f"/datasets/{dataset['id']}/rows", limit=2)
+    assert [row["row"] for row in first["items"]] == [json.loads(line) for line in sums.read_text().splitlines()[:2]]
+    task = begin(studio, tiny_llama, dataset, QUICK)
+    assert task["status"] in ("pending", "running")
+    done = studio.until(task["id"], "completed", "failed")
+    assert done["status"] == "completed", done
+    assert done["progress"] == 100
+    assert done["dataset"] == dataset["id"]
+    assert Path(done["measured"]["adapter"], "adapter_config.json").exists()
+    points = studio.get(f"/tasks/{task['id']}/metrics")
+    assert [step for step, _ in points["series"]["loss/train"]] == list(range(1, 13))
+    assert studio.get(f"/tasks/{task['id']}/metrics", after=points["next"])["series"] == {}
+    assert studio.get("/tasks", search="A RUN")["items"][0]["id"] == task["id"]
+    assert studio.get("/simple-lora/tasks") == studio.get("/tasks")
+    studio.get(f"/tasks/{task['id']}/log")
+
+
+def test_events_come_live_and_go_on_where_they_were_cut_off(
+    studio: StudioServer, tiny_llama: Path, dataset: Any
+) -> None:
+    """STU-2: after `Last-Event-ID` comes exactly what was missed; the task itself whenever it changes, its end last."""
+    number = begin(studio, tiny_llama, dataset, QUICK)["id"]
+    whole = list(_events(studio, number))
+    told = [(one["id"], one["data"]) for one in whole if one["event"] == "told"]
+    assert json.loads(whole[-1]["data"])["status"] == "completed"
+    assert sum('"loss/train"' in data for _, data in told) == 12
+    half = told[len(told) // 2]
+    rest = [(one["id"], one["data"]) for one in _events(studio, number, last=half[0]) if one["event"] == "told"]
+    assert [half, *rest] == told[len(told) // 2 :]
+
+
+def _events(studio: StudioServer, number: int, last: str = "") -> Iterator[dict[str, str]]:
+    headers = {"Last-Event-ID": last} if last else {}
+    with httpx2.stream("GET", f"{studio.url}/tasks/{number}/events", headers=headers, timeout=60) as response:
+        event: dict[str, str] = {}
+        for line in response.iter_lines():
+            if line.startswith(":"):
+                continue
+            if line:
+                name, _, value = line.partition(": ")
+                event[name] = value
+            elif event:
+                yield event
+                event = {}
+
+
+def test_stop_resume_clone_delete(studio: StudioServer, tiny_llama: Path, dataset: Any) -> None:
+    """STU-2"""
+    number = begin(studio, tiny_llama, dataset, LONG)["id"]
+    while "loss/train" not in studio.get(f"/tasks/{number}/metrics")["series"]:
+        time.sleep(0.1)
+    assert "Stop it first" in studio.delete(f"/tasks/{number}", 400)["error"]["hint"]
+    studio.post(f"/tasks/{number}/stop")
+    stopped = studio.until(number, "stopped")
+    clone = studio.post(f"/tasks/{number}/clone", {"task_name": "again", "training_params": {"max_steps": 5}}, 201)
+    assert clone["parent"] == number
+    assert studio.until(clone["id"], "completed", "failed")["status"] == "completed"
+    assert studio.post(f"/tasks/{clone['id']}/resume", status=400)["error"]["message"].startswith("Task")
+    studio.post(f"/tasks/{number}/resume")
+    studio.until(number, "running")
+    studio.post(f"/tasks/{number}/stop")
+    studio.until(number, "stopped")
+    assert Path(stopped["output_path"]).exists()
+    studio.delete(f"/tasks/{number}", result=True)
+    studio.get(f"/tasks/{number}", 404)
+    assert not Path(stopped["output_path"]).exists()
+
+
+def test_what_is_wrong_is_refused_by_name(studio: StudioServer, tiny_llama: Path, dataset: Any) -> None:
+    """STU-11, QLT-1: before it is a task."""
+    assert "lora_rank" in begin(studio, tiny_llama, dataset, {"lora_rank": 8}, 400)["error"]["message"]
+    assert "dataset 999" in begin(studio, tiny_llama, {"id": 999}, {}, 404)["error"]["message"]
+    for name in ("data", "output", "model"):
+        assert name in begin(studio, tiny_llama, dataset, {name: "/etc/passwd"}, 400)["error"]["message"]
+    assert "task_name" in begin(studio, tiny_llama, dataset, {}, 400, task_name="")["error"]["message"]
+    studio.get("/tasks/0", 400)
+    studio.get("/tasks/99999999999999999999", 400)
+    studio.get("/tasks", 400, limit=10_000)
+    studio.get("/tasks", search="\0")
+
+
+def test_no_name_leads_out_of_home(studio: StudioServer) -> None:
+    """SEC-1: uploads, whatever they are called."""
+    before = set(studio.home.parent.iterdir())
+    for name in (
+        "../../evil.jsonl",
+        "/etc/evil.jsonl",
+        "..\\..\\evil.jsonl",
+        "a\0b.jsonl",
+        "…/ﾉ..jsonl",
+        "." * 300,
+        "CON",
+        "a\r\nb",
+        "Счета за 2026.jsonl",
+    ):
+        made = studio.upload(name, b'{"question": "1", "answer": "1"}\n')
+        assert not set("/\\\0\r\n") & set(made["name"])
+        assert ".." not in made["name"]
+    assert set(studio.home.parent.iterdir()) == before
+    for file in (studio.home / "datasets").rglob("*"):
+        assert file.resolve().is_relative_to(studio.home / "datasets")
+
+
+def test_what_cannot_be_learnt_from_is_told_and_not_begun(studio: StudioServer, tiny_llama: Path) -> None:
+    """STU-3"""
+    made = studio.upload("broken.jsonl", b'{"question": "1"\n[[[')
+    assert made["error"]["what"]
+    assert begin(studio, tiny_llama, made, {}, 400)["error"]["message"].startswith("Nothing can be learnt")
+
+
+def test_an_upload_that_is_cut_off_leaves_nothing(studio: StudioServer) -> None:
+    """STU-11, REL-2: half of what was announced, then silence."""
+    before = sorted((studio.home / "datasets").rglob("*")) if (studio.home / "datasets").exists() else []
+    number = len(studio.get("/datasets"))
+    host, port = studio.url.removeprefix("http://").removesuffix("/api").split(":")
+    head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="half.jsonl"\r\n\r\n'
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(
+            b"POST /api/upload-dataset HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+            b"Content-Length: 1000000\r\n\r\n" + head + b"x" * 500_000
+        )
+        time.sleep(0.5)
+    deadline = time.monotonic() + 10
+    while sorted((studio.home / "datasets").rglob("*")) != before and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert sorted((studio.home / "datasets").rglob("*")) == before
+    assert len(studio.get("/datasets")) == number
+    whole = httpx2.post(
+        f"{studio.url}/upload-dataset", content=head + b"no end", headers={"Content-Type": "multipart/form-data; boundary=b"}
+    )  # fmt: skip
+    assert whole.status_code == 400
+    assert "cut off" in whole.json()["error"]["message"]
+    assert httpx2.post(f"{studio.url}/upload-dataset", json={}).status_code == 400
+
+
+def test_two_uploads_of_one_name_are_two_versions(studio: StudioServer) -> None:
+    """STU-3"""
+    one = studio.upload("twice.jsonl", b'{"question": "1", "answer": "1"}\n')
+    two = studio.upload("twice.jsonl", b'{"question": "2", "answer": "2"}\n')
+    assert (one["version"], two["version"]) == (1, 2)
+    assert studio.get(f"/datasets/{one['id']}/file") == '{"question": "1", "answer": "1"}\n'
+    studio.delete(f"/datasets/{one['id']}")
+    studio.get(f"/datasets/{one['id']}", 404)
+    assert studio.get(f"/datasets/{two['id']}")["version"] == 2
+
+
+def test_other_names_and_other_pages_are_refused(studio: StudioServer) -> None:
+    """STU-11, SEC-3: DNS rebinding, and pages of other sites."""
+    assert httpx2.get(f"{studio.url}/tasks", headers={"Host": "evil.example"}).status_code == 403
+    assert httpx2.get(f"{studio.url}/tasks", headers={"Origin": "https://evil.example"}).status_code == 403
+    assert httpx2.get(f"{studio.url}/tasks", headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
+
+
+def test_models_and_the_machine(studio: StudioServer) -> None:
+    """STU-5, STU-7"""
+    assert studio.get("/models")[0]["id"] == "demo"
+    system = studio.get("/system")
+    assert system["database"] == "sqlite"
+    assert system["hardware"]["num_cores"] >= 1
+
+
+def test_a_training_outlives_its_server(tmp_path: Path, tiny_llama: Path, sums: Path) -> None:
+    """STU-9, REL-1: kill -9 in the middle, start again: it never stopped, and is one."""
+    with running(tmp_path / "home") as studio:
+        number = begin(studio, tiny_llama, studio.upload("sums.jsonl", sums.read_bytes()), LONG)["id"]
+        while "loss/train" not in studio.get(f"/tasks/{number}/metrics")["series"]:
+            time.sleep(0.1)
+        studio.kill()
+        before = (tmp_path / "home" / "tasks" / str(number) / "events.jsonl").stat().st_size
+        time.sleep(1)
+        assert (tmp_path / "home" / "tasks" / str(number) / "events.jsonl").stat().st_size > before
+        studio.start()
+        task = studio.get(f"/tasks/{number}")
+        assert task["status"] == "running"
+        assert len(studio.get("/tasks")["items"]) == 1
+        studio.kill(signal.SIGINT)
+        studio.start()
+        assert studio.get(f"/tasks/{number}")["status"] == "running"
+        studio.post(f"/tasks/{number}/stop")
+        assert studio.until(number, "stopped")["progress"] > 0
