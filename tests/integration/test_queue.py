@@ -15,12 +15,13 @@ import psutil
 import pytest
 from tests.trainings import losses_by_step
 
+from lorasmith.core import paths
 from lorasmith.core.events import Metric, Result, parse
 from lorasmith.store.database import Database, url_of
 from lorasmith.store.tables import Task
 from lorasmith.studio.queue import Queue
 from lorasmith.studio.running import DATABASE_FILE
-from lorasmith.studio.tasks import EVENTS_FILE, Tasks, folder_of
+from lorasmith.studio.tasks import EVENTS_FILE, LOCK_FILE, LOG_FILE, Tasks, folder_of
 
 QUICK = {"max_steps": 12, "eval_fraction": 0.3, "no_tensorboard": True}
 LONG = QUICK | {"max_steps": 100_000, "epochs": 1000, "patience": 10_000, "overfitting_threshold": 1e6}
@@ -97,6 +98,17 @@ def test_a_training_runs_to_its_end(tasks: Tasks, queue: Queue, tiny_llama: Path
     told = [parse(line) for line in (folder_of(number) / EVENTS_FILE).read_bytes().splitlines()]
     assert len([event for event in told if isinstance(event, Metric) and "loss/train" in event.values]) == 12
     assert isinstance(told[-1], Result)
+
+
+def test_a_lock_that_is_held_a_moment_is_waited_for(tasks: Tasks, queue: Queue, tiny_llama: Path, sums: Path) -> None:
+    """STU-9: by a queue that looks whether the task's process is dead, or by the process that did it before."""
+    number = tasks.create("train", "a", {"model": str(tiny_llama), "data": str(sums), **QUICK}).id
+    folder = paths.make_folder(folder_of(number))
+    with paths.only_one(folder / LOCK_FILE):
+        queue.wake()
+        until(tasks, number, lambda _: (folder / LOG_FILE).exists())
+        time.sleep(3)
+    assert until(tasks, number, lambda one: one.completed_at, 30).status == "completed"
 
 
 def test_a_training_that_cannot_be_says_why(tasks: Tasks, queue: Queue, tiny_llama: Path, tmp_path: Path) -> None:

@@ -71,6 +71,7 @@ class Dataset(Base):
     version: Mapped[int] = mapped_column(default=1)
     parent: Mapped[int | None] = mapped_column(ForeignKey("datasets.id", ondelete="SET NULL"))
     """The version that it was made of."""
+    project: Mapped[int | None] = mapped_column(ForeignKey("projects.id", ondelete="SET NULL"), index=True)
     file: Mapped[str] = mapped_column(Text)
     format: Mapped[str] = mapped_column(String(40), default="")
     num_rows: Mapped[int] = mapped_column(default=0)

@@ -11,7 +11,7 @@ from fastapi import APIRouter, FastAPI
 import lorasmith
 from lorasmith.serve import problems
 from lorasmith.serve.guard import Guard
-from lorasmith.studio.routes import datasets, models, system, tasks
+from lorasmith.studio.routes import datasets, models, projects, system, tasks, tune
 from lorasmith.studio.spec import StudioSpec
 from lorasmith.studio.state import Studio
 
@@ -36,7 +36,7 @@ def create_app(studio: Studio, spec: StudioSpec, *, key: str = "") -> FastAPI:
     app.state.studio = studio
     problems.install(app)
     api = APIRouter()
-    for one in (tasks, datasets, models, system):
+    for one in (tasks, tune, datasets, models, projects, system):
         api.include_router(one.router)
     for prefix in _PREFIXES:
         app.include_router(api, prefix=prefix, include_in_schema=prefix == _PREFIXES[0])

@@ -30,6 +30,12 @@ def folder() -> Path:
     return paths.make_folder(paths.home() / "datasets")
 
 
+def title(name: str) -> str:
+    """What an upload is called: the end of its path, without what no terminal and no page should be shown."""
+    last = name.replace("\\", "/").rpartition("/")[2]
+    return "".join(sign for sign in last if sign.isprintable())[-_LONGEST_NAME:].strip() or "data"
+
+
 def named(text: str, otherwise: str) -> str:
     """`text` as a file's name; where nothing is left of it, as of one in Cyrillic, the end of it behind `otherwise`."""
     suffixes = "".join(one for one in Path(text).suffixes[-2:] if _SUFFIX.fullmatch(one))
@@ -46,19 +52,19 @@ class Datasets:
 
     def place(self, name: str) -> Path:
         """A new folder, and in it the file that an upload of that name is to become; nothing of the name leads elsewhere."""
-        last = Path(name.replace("\\", "/")).name[-_LONGEST_NAME:]
-        return paths.make_folder(folder() / uuid.uuid4().hex) / named(last, "data")
+        return paths.make_folder(folder() / uuid.uuid4().hex) / named(title(name), "data")
 
-    def add(self, file: Path, *, parent: int | None = None) -> Dataset:
-        """The file, which is whole, as the next version of its name. It is not read yet."""
+    def add(self, file: Path, name: str, *, parent: int | None = None, project: int | None = None) -> Dataset:
+        """The file, which is whole, as the next version of `name`, as its user called it. It is not read yet."""
+        name = title(name)
         digest = hashlib.sha256()
         with file.open("rb") as data:
             while chunk := data.read(_CHUNK):
                 digest.update(chunk)
         with self.database.session() as session:
-            newest = session.scalar(select(func.max(Dataset.version)).where(Dataset.name == file.name)) or 0
+            newest = session.scalar(select(func.max(Dataset.version)).where(Dataset.name == name)) or 0
             made = Dataset(
-                name=file.name, version=newest + 1, parent=parent, file=str(file), num_bytes=file.stat().st_size,
+                name=name, version=newest + 1, parent=parent, project=project, file=str(file), num_bytes=file.stat().st_size,
                 sha256=digest.hexdigest(),
             )  # fmt: skip
             session.add(made)
@@ -87,12 +93,13 @@ class Datasets:
             raise NotFoundProblem(f"There is no dataset {number}")
         return dataset
 
-    def all(self) -> Sequence[Dataset]:
-        """From the newest on."""
+    def all(self, project: int | None = None) -> Sequence[Dataset]:
+        """From the newest on; those of a project, where one is named."""
+        asked = select(Dataset).where(Dataset.deleted_at.is_(None)).order_by(Dataset.id.desc())
+        if project is not None:
+            asked = asked.where(Dataset.project == project)
         with self.database.session() as session:
-            return session.scalars(
-                select(Dataset).where(Dataset.deleted_at.is_(None)).order_by(Dataset.id.desc())
-            ).all()
+            return session.scalars(asked).all()
 
     def delete(self, number: int) -> None:
         """Its file goes; that there was one stays known to the trainings that learnt from it."""

@@ -27,7 +27,7 @@ class Queue:
     ):
         self.tasks, self._tell = tasks, tell
         self._room = {True: at_once, False: others_at_once}
-        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        self._processes: list[subprocess.Popen[bytes]] = []
         self._stopped, self._woken = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._work, name="queue", daemon=True)
         self._is_down = False
@@ -44,7 +44,7 @@ class Queue:
         self._stopped.set()
         self._woken.set()
         self._thread.join(10)
-        for process in self._processes.values():
+        for process in self._processes:
             if process.poll() is None:
                 process.returncode = 0  # Python would complain that nobody waits for it; nobody is meant to
 
@@ -63,9 +63,7 @@ class Queue:
 
     def look(self) -> None:
         """Once round: what has died is written down, what waits is started where there is room."""
-        for number, process in list(self._processes.items()):
-            if process.poll() is not None:  # waited for, so that it does not stay in the list of processes
-                del self._processes[number]
+        self._processes = [one for one in self._processes if one.poll() is None]  # polled: else they stay as zombies
         running = self.tasks.running()
         self._find_dead(running)
         here = [task for task in running if task.host == this_host()]
@@ -101,10 +99,11 @@ class Queue:
             "LORASMITH_DATABASE_URL": self.tasks.database.url,
         }
         with (folder / LOG_FILE).open("ab") as log:
-            self._processes[number] = subprocess.Popen(
+            process = subprocess.Popen(
                 [sys.executable, "-m", "lorasmith.studio.running", str(number)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True,
             )  # fmt: skip
+        self._processes.append(process)
 
 
 def _is_alive(number: int) -> bool:

@@ -5,6 +5,7 @@ What it tells goes to a file that is only ever appended to; the database holds h
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -25,6 +26,8 @@ from lorasmith.studio.tasks import EVENTS_FILE, LOCK_FILE, Tasks, folder_of
 DATABASE_FILE = "studio.db"
 _BEAT_SECONDS = 2.0
 _CAN_GO_ON = "Stopped; it can go on"
+_LOCKED_SECONDS = 5.0
+"""So long the task's lock is asked for again: a queue that looks for the dead, or the task's process before, may just hold it."""
 _AT_LEAST_SECONDS = 60.0
 """So long the end of a task is tried to be written down where the database has gone."""
 
@@ -105,10 +108,17 @@ def run(number: int) -> int:
     tasks = Tasks(database)
     folder = paths.make_folder(folder_of(number))
     try:
-        with paths.only_one(folder / LOCK_FILE):
+        with contextlib.ExitStack() as held:
+            until = time.monotonic() + _LOCKED_SECONDS
+            while True:
+                try:
+                    held.enter_context(paths.only_one(folder / LOCK_FILE))
+                    break
+                except UsageProblem:
+                    if time.monotonic() > until:
+                        return 0  # another process is at it
+                    time.sleep(0.1)
             return _run(tasks, number, folder)
-    except UsageProblem:
-        return 0  # another process is at it
     finally:
         database.close()
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
-from fastapi import Request
+from fastapi import Depends, Request
+from pydantic import Field
 
+from lorasmith.core.errors import NotFoundProblem
 from lorasmith.core.events import Listener
 from lorasmith.store.database import Database
-from lorasmith.store.tables import Audit
+from lorasmith.store.tables import Audit, Project
 from lorasmith.studio.datasets import Datasets
 from lorasmith.studio.queue import Queue
 from lorasmith.studio.tasks import Tasks
@@ -24,6 +26,14 @@ class Studio:
         self.queue = Queue(self.tasks)
         self.tell = tell
 
+    def require_project(self, number: int | None) -> None:
+        """Raises NotFoundProblem for a project that is not there."""
+        if number is None:
+            return
+        with self.database.session() as session:
+            if session.get(Project, number) is None:
+                raise NotFoundProblem(f"There is no project {number}")
+
     def audit(self, who: str, what: str, about: Mapping[str, Any]) -> None:
         """Write down who did what."""
         with self.database.session() as session:
@@ -32,3 +42,8 @@ class Studio:
 
 def studio_of(request: Request) -> Studio:
     return cast(Studio, request.app.state.studio)
+
+
+Here = Annotated[Studio, Depends(studio_of)]
+Number = Annotated[int, Field(ge=1, le=2**31 - 1)]
+"""A row's, as every database can hold it."""

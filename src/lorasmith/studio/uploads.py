@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import AsyncIterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import anyio
 from python_multipart import MultipartParser
@@ -31,6 +31,7 @@ class _Incoming:
         self._headers: dict[bytes, bytes] = {}
         self._is_file = False
         self.file: Path | None = None
+        self.name = ""
         self.is_whole = False
         self._written: list[bytes] = []
 
@@ -69,7 +70,8 @@ class _Incoming:
         _, options = parse_options_header(self._headers.get(b"content-disposition", b""))
         self._is_file = self.file is None and options.get(b"name") == _FIELD and b"filename" in options
         if self._is_file:
-            self.file = self._datasets.place(options[b"filename"].decode("utf-8", "replace"))
+            self.name = options[b"filename"].decode("utf-8", "replace")
+            self.file = self._datasets.place(self.name)
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         if self._is_file:
@@ -80,8 +82,15 @@ class _Incoming:
         self._is_file = False
 
 
-async def received(datasets: Datasets, kind: str, chunks: AsyncIterable[bytes]) -> Path:
-    """The uploaded file, in a folder of its own. Raises UsageProblem for what is no form with a file or was cut off,
+class Received(NamedTuple):
+    """An uploaded file, in a folder of its own, and what its user calls it."""
+
+    file: Path
+    name: str
+
+
+async def received(datasets: Datasets, kind: str, chunks: AsyncIterable[bytes]) -> Received:
+    """The uploaded file. Raises UsageProblem for what is no form with a file or was cut off,
     EnvironmentProblem where it does not fit on the disk; nothing is left of it then."""
     main, options = parse_options_header(kind)
     boundary = options.get(b"boundary")
@@ -99,7 +108,7 @@ async def received(datasets: Datasets, kind: str, chunks: AsyncIterable[bytes]) 
     if not incoming.is_whole:
         _drop(incoming.file)
         raise UsageProblem("The upload was cut off", fix="Send it again.")
-    return incoming.file
+    return Received(incoming.file, incoming.name)
 
 
 async def _write(parser: MultipartParser, incoming: _Incoming, chunks: AsyncIterable[bytes]) -> None:

@@ -13,7 +13,7 @@ from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict
 
 from lorasmith.data.records import read_records
-from lorasmith.studio.routes.tasks import Here, Number
+from lorasmith.studio.state import Here, Number
 from lorasmith.studio.uploads import received
 
 router = APIRouter(tags=["datasets"])
@@ -28,6 +28,7 @@ class DatasetShown(BaseModel):
     name: str
     version: int
     parent: int | None
+    project: int | None
     format: str
     num_rows: int
     num_bytes: int
@@ -71,21 +72,22 @@ _FORM = {
 
 
 @router.post("/upload-dataset", status_code=201, openapi_extra=_FORM)
-async def upload(request: Request, studio: Here) -> DatasetShown:
+async def upload(request: Request, studio: Here, project: Number | None = None) -> DatasetShown:
     """A file of examples: written to disk as it comes, then read for what it holds."""
-    file = await received(studio.datasets, request.headers.get("content-type", ""), request.stream())
+    await anyio.to_thread.run_sync(studio.require_project, project)
+    given = await received(studio.datasets, request.headers.get("content-type", ""), request.stream())
 
     def read() -> DatasetShown:
-        made = studio.datasets.add(file)
+        made = studio.datasets.add(given.file, given.name, project=project)
         return DatasetShown.model_validate(studio.datasets.read(made.id))
 
     return await anyio.to_thread.run_sync(read)
 
 
 @router.get("/datasets")
-def datasets(studio: Here) -> list[DatasetShown]:
+def datasets(studio: Here, project: Number | None = None) -> list[DatasetShown]:
     """From the newest on."""
-    return [DatasetShown.model_validate(one) for one in studio.datasets.all()]
+    return [DatasetShown.model_validate(one) for one in studio.datasets.all(project)]
 
 
 @router.get("/datasets/{number}")

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 import lorasmith
 from lorasmith.plan import hardware
-from lorasmith.studio.routes.tasks import Here
+from lorasmith.studio.state import Here
 from lorasmith.studio.tasks import this_host
 
 router = APIRouter(tags=["system"])

@@ -10,19 +10,17 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import anyio
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from lorasmith.core.errors import UsageProblem
 from lorasmith.core.events import Metric, parse
 from lorasmith.store.tables import OVER, Status
-from lorasmith.studio.state import Studio, studio_of
+from lorasmith.studio.state import Here, Number, Studio
 from lorasmith.studio.tasks import EVENTS_FILE, LOG_FILE, folder_of
 
 router = APIRouter(tags=["tasks"])
-Here = Annotated[Studio, Depends(studio_of)]
-Number = Annotated[int, Field(ge=1, le=2**31 - 1)]
 _POLL_SECONDS = 0.25
 _PING_SECONDS = 10.0
 _LOG_BYTES = 1 << 20
@@ -110,6 +108,7 @@ def train(asked: TrainRequest, studio: Here) -> TaskShown:
     given = sorted(set(asked.training_params) & set(NOT_GIVEN))
     if given:
         raise UsageProblem(f"'{given[0]}' is no parameter of a training here", fix="Give base_model and dataset_id.")
+    studio.require_project(asked.project_id)
     dataset = studio.datasets.get(asked.dataset_id)
     if dataset.error:
         raise UsageProblem(f"Nothing can be learnt from dataset {dataset.id}", why=str(dataset.error.get("what", "")))

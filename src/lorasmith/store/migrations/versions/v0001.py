@@ -61,31 +61,6 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_audit_at"), ["at"], unique=False)
 
     op.create_table(
-        "datasets",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("name", sa.String(length=200), nullable=False),
-        sa.Column("version", sa.Integer(), nullable=False),
-        sa.Column("parent", sa.Integer(), nullable=True),
-        sa.Column("file", sa.Text(), nullable=False),
-        sa.Column("format", sa.String(length=40), nullable=False),
-        sa.Column("num_rows", sa.Integer(), nullable=False),
-        sa.Column("num_bytes", sa.Integer(), nullable=False),
-        sa.Column("sha256", sa.String(length=64), nullable=False),
-        sa.Column("facts", sa.JSON(), nullable=False),
-        sa.Column("error", sa.JSON(), nullable=True),
-        sa.Column("created_at", Moment(), nullable=False),
-        sa.Column("deleted_at", Moment(), nullable=True),
-        sa.ForeignKeyConstraint(["parent"], ["datasets.id"], ondelete="SET NULL"),
-        sa.PrimaryKeyConstraint("id"),
-        mariadb_charset="utf8mb4",
-        mariadb_collate="utf8mb4_bin",
-        mysql_charset="utf8mb4",
-        mysql_collate="utf8mb4_bin",
-    )
-    with op.batch_alter_table("datasets", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_datasets_name"), ["name"], unique=False)
-
-    op.create_table(
         "projects",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("name", sa.String(length=200), nullable=False),
@@ -97,6 +72,34 @@ def upgrade() -> None:
         mysql_charset="utf8mb4",
         mysql_collate="utf8mb4_bin",
     )
+    op.create_table(
+        "datasets",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=200), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("parent", sa.Integer(), nullable=True),
+        sa.Column("project", sa.Integer(), nullable=True),
+        sa.Column("file", sa.Text(), nullable=False),
+        sa.Column("format", sa.String(length=40), nullable=False),
+        sa.Column("num_rows", sa.Integer(), nullable=False),
+        sa.Column("num_bytes", sa.Integer(), nullable=False),
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("facts", sa.JSON(), nullable=False),
+        sa.Column("error", sa.JSON(), nullable=True),
+        sa.Column("created_at", Moment(), nullable=False),
+        sa.Column("deleted_at", Moment(), nullable=True),
+        sa.ForeignKeyConstraint(["parent"], ["datasets.id"], ondelete="SET NULL"),
+        sa.ForeignKeyConstraint(["project"], ["projects.id"], ondelete="SET NULL"),
+        sa.PrimaryKeyConstraint("id"),
+        mariadb_charset="utf8mb4",
+        mariadb_collate="utf8mb4_bin",
+        mysql_charset="utf8mb4",
+        mysql_collate="utf8mb4_bin",
+    )
+    with op.batch_alter_table("datasets", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_datasets_name"), ["name"], unique=False)
+        batch_op.create_index(batch_op.f("ix_datasets_project"), ["project"], unique=False)
+
     op.create_table(
         "sessions",
         sa.Column("id", sa.String(length=64), nullable=False),
@@ -163,11 +166,12 @@ def downgrade() -> None:
 
     op.drop_table("tasks")
     op.drop_table("sessions")
-    op.drop_table("projects")
     with op.batch_alter_table("datasets", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_datasets_project"))
         batch_op.drop_index(batch_op.f("ix_datasets_name"))
 
     op.drop_table("datasets")
+    op.drop_table("projects")
     with op.batch_alter_table("audit", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_audit_at"))
 
