@@ -6,6 +6,7 @@ import { defineConfig, type Plugin } from "vite";
 /** A page of this project: its entry here, and the file that the Python package ships. Chosen with `--mode`. */
 const PAGES: Record<string, { entry: string; file: string }> = {
   model: { entry: "model.html", file: "serve_ui.html" },
+  studio: { entry: "studio.html", file: "studio_ui.html" },
 };
 
 /** Puts the one script and the one style sheet into the page, so that it is a single file and its CSP needs two hashes only. */

@@ -1,12 +1,14 @@
 /** The model page: what it shows follows from what the server says of its model. */
-import { Languages, SlidersHorizontal, SquarePen } from "lucide-react";
+import { SlidersHorizontal, SquarePen } from "lucide-react";
 import { type ComponentType, useEffect, useState } from "react";
 import { server } from "~/shared/api/server";
 import type { Info } from "~/shared/api/types";
+import { KeyDialog } from "~/shared/components/KeyDialog";
+import { type Action, Palette, usePaletteKey } from "~/shared/components/Palette";
 import { ErrorNote } from "~/shared/components/states";
+import { pageActions } from "~/shared/components/Switches";
 import { Toasts } from "~/shared/components/Toasts";
-import { currentLanguage, type Language, LANGUAGE_NAMES, useT } from "~/shared/i18n";
-import { preferences } from "~/shared/storage/preferences";
+import { currentLanguage, useT } from "~/shared/i18n";
 import { useStore } from "~/shared/store";
 import { AudioPage } from "./audio/AudioPage";
 import { chats, openChat, startChat } from "./chat/chats";
@@ -15,10 +17,8 @@ import { ClassifierPage } from "./classifier/ClassifierPage";
 import { DocumentPage } from "./document/DocumentPage";
 import { EmbeddingPage } from "./embedding/EmbeddingPage";
 import { familyTitle, type View, viewOf } from "./families";
-import { Header, THEMES } from "./Header";
+import { Header } from "./Header";
 import { ImagePage } from "./image/ImagePage";
-import { KeyDialog } from "./KeyDialog";
-import { type Action, Palette } from "./Palette";
 import { togglePanel } from "./panels";
 import { ServerScreen, ServerStrip } from "./ServerScreens";
 import { VisionPage } from "./vision/VisionPage";
@@ -56,15 +56,7 @@ function Ready({ info }: { info: Info }) {
   const view = viewOf(info);
   const isChat = view === "chat";
 
-  useEffect(() => {
-    const onKey = (event: KeyboardEvent): void => {
-      if (event.key.toLowerCase() !== "k" || !(event.metaKey || event.ctrlKey)) return;
-      event.preventDefault();
-      setPalette(true);
-    };
-    document.addEventListener("keydown", onKey);
-    return () => document.removeEventListener("keydown", onKey);
-  }, []);
+  usePaletteKey(() => setPalette(true));
 
   const Page = view === "none" ? null : PAGES[view];
   return (
@@ -92,10 +84,7 @@ function actionsFor(isChat: boolean, t: ReturnType<typeof useT>): Action[] {
   ];
   const all: Action[] = [
     { label: t("settings.title"), icon: SlidersHorizontal, run: () => togglePanel("settings") },
-    ...THEMES.map(({ theme, icon }) => ({ label: `${t("theme.title")}: ${t(`theme.${theme}`)}`, icon, run: () => preferences.set({ theme }) })),
-    ...(Object.keys(LANGUAGE_NAMES) as Language[]).map((language) => ({
-      label: LANGUAGE_NAMES[language], icon: Languages, run: () => preferences.set({ language }),
-    })),
+    ...pageActions(t),
   ];
   return isChat ? [chat[0]!, ...all, ...chat.slice(1)] : all;
 }

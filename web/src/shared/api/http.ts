@@ -1,5 +1,5 @@
 /** Requests to the server that this page came from, and to no other. */
-import { apiKey, askForKey } from "./key";
+import { apiKey, askForKey, session } from "./key";
 import type { ErrorBody } from "./types";
 
 export class ApiError extends Error {
@@ -22,6 +22,8 @@ export const asErrorBody = (error: unknown): ErrorBody =>
   error instanceof ApiError ? error.body : { message: error instanceof Error ? error.message : String(error) };
 
 interface Options {
+  /** GET without a body, POST with one, where none is named. */
+  method?: string;
   json?: unknown;
   form?: FormData;
   signal?: AbortSignal;
@@ -29,20 +31,21 @@ interface Options {
 }
 
 /** The answer as it came, errors raised as ApiError; waits for a key where one is needed. Paths are relative: a proxy may add a prefix. */
-export async function request(path: string, { json, form, signal, accept }: Options = {}): Promise<Response> {
+export async function request(path: string, { method, json, form, signal, accept }: Options = {}): Promise<Response> {
   const headers: Record<string, string> = { Accept: accept ?? "application/json" };
   if (apiKey()) headers.Authorization = `Bearer ${apiKey()}`;
+  if (session.csrf) headers["X-CSRF-Token"] = session.csrf;
   if (json !== undefined) headers["Content-Type"] = "application/json";
   const body = form ?? (json === undefined ? undefined : JSON.stringify(json));
   let response: Response;
   try {
-    response = await fetch(path, { method: body === undefined ? "GET" : "POST", headers, body, signal, cache: "no-store" });
+    response = await fetch(path, { method: method ?? (body === undefined ? "GET" : "POST"), headers, body, signal, cache: "no-store" });
   } catch (error) {
     throw isAbort(error) ? error : lost();
   }
   if (response.status === 401) {
     await askForKey();
-    return request(path, { json, form, signal, accept });
+    return request(path, { method, json, form, signal, accept });
   }
   if (!response.ok) throw await errorOf(response);
   return response;
@@ -56,6 +59,7 @@ async function errorOf(response: Response): Promise<ApiError> {
 
 export async function api<T>(path: string, options: Options = {}): Promise<T> {
   const response = await request(path, options);
+  if (response.status === 204) return undefined as T;
   try {
     return (await response.json()) as T;
   } catch (error) {

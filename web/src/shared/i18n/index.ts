@@ -11,18 +11,26 @@ export type Words = Record<Key, string>;
 export type Language = "en" | "ru" | "zh";
 export type Translate = (key: Key, values?: Record<string, string | number>) => string;
 
-const LANGUAGES: Record<Language, Words> = { en, ru, zh };
 export const LANGUAGE_NAMES: Record<Language, string> = { en: "English", ru: "Русский", zh: "中文" };
 
 export function currentLanguage(): Language {
   const chosen = preferences.get().language;
   if (chosen) return chosen;
-  const wanted = navigator.languages.map((tag) => tag.slice(0, 2)).find((tag) => tag in LANGUAGES);
+  const wanted = navigator.languages.map((tag) => tag.slice(0, 2)).find((tag) => tag in LANGUAGE_NAMES);
   return (wanted as Language | undefined) ?? "en";
 }
 
-export const translate: Translate = (key, values = {}) =>
-  LANGUAGES[currentLanguage()][key].replace(/\{(\w+)\}/g, (_, name: string) => formatted(values[name] ?? ""));
+/** Words of one part of a page in every language: the first has the keys, and the others must have them all. */
+export function wording<Word extends string>(en: Record<Word, string>, ru: Record<NoInfer<Word>, string>, zh: Record<NoInfer<Word>, string>) {
+  const words = { en, ru, zh };
+  const say = (key: Word, values: Record<string, string | number> = {}): string =>
+    words[currentLanguage()][key].replace(/\{(\w+)\}/g, (_, name: string) => formatted(values[name] ?? ""));
+  const use = (): typeof say => {
+    useStore(preferences, (p) => p.language);
+    return say;
+  };
+  return { say, use };
+}
 
 const formatted = (value: string | number): string => (typeof value === "number" ? formatNumber(value) : value);
 
@@ -40,13 +48,41 @@ export const formatSeconds = (seconds: number): string =>
       ? `${formatNumber(seconds)} s`
       : `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
 
+/** Bytes as "1.9 GB"; decimal, as disks and the command line have them. */
+export function formatBytes(bytes: number): string {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  const at = Math.min(units.length - 1, Math.max(0, Math.floor(Math.log10(Math.max(1, bytes)) / 3)));
+  const value = bytes / 1000 ** at;
+  return `${formatNumber(value, at && value < 100 ? 1 : 0)} ${units[at]}`;
+}
+
+/** "3 min", "2 h 10 min": for what lasts long. */
+export function formatDuration(seconds: number): string {
+  if (seconds < 60) return `${formatNumber(Math.max(0, Math.round(seconds)))} s`;
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 60) return `${minutes} min`;
+  return `${formatNumber(Math.floor(minutes / 60))} h${minutes % 60 ? ` ${minutes % 60} min` : ""}`;
+}
+
+const STEPS: [Intl.RelativeTimeFormatUnit, number][] = [["day", 86_400], ["hour", 3600], ["minute", 60]];
+
+/** "3 minutes ago"; the exact time belongs into a title. */
+export function formatAgo(moment: string, now = Date.now()): string {
+  const seconds = (Date.parse(moment) - now) / 1000;
+  const format = new Intl.RelativeTimeFormat(currentLanguage(), { numeric: "auto" });
+  for (const [unit, length] of STEPS) if (Math.abs(seconds) >= length) return format.format(Math.round(seconds / length), unit);
+  return format.format(0, "second");
+}
+
+export const formatMoment = (moment: string): string =>
+  new Intl.DateTimeFormat(currentLanguage(), { dateStyle: "medium", timeStyle: "medium" }).format(new Date(moment));
+
 /** Whether the page has words for this name, as of parameters, which the server names. */
 export const isKey = (key: string): key is Key => key in en;
 
 /** What a setting means: in the reader's language where there are words, else as the server says. */
 export const helpFor = (name: string, english: string | undefined): string | undefined => HELP[currentLanguage()]?.[name] ?? english;
 
-export function useT(): Translate {
-  useStore(preferences, (p) => p.language);
-  return translate;
-}
+const ours = wording<Key>(en, ru, zh);
+export const translate: Translate = ours.say;
+export const useT: () => Translate = ours.use;

@@ -1,8 +1,8 @@
 /** Everything by keyboard: ⌘K, a few letters, Enter. */
 import { type LucideIcon, MessageSquare } from "lucide-react";
-import { type KeyboardEvent, useState } from "react";
-import { Dialog } from "~/shared/components/Dialog";
-import { useT } from "~/shared/i18n";
+import { type KeyboardEvent, useEffect, useState } from "react";
+import { useT } from "../i18n";
+import { Dialog } from "./Dialog";
 
 export interface Action {
   label: string;
@@ -11,6 +11,19 @@ export interface Action {
 }
 
 const MAX_SHOWN = 50;
+
+/** Ctrl K or ⌘K, wherever the focus is. */
+export function usePaletteKey(open: () => void): void {
+  useEffect(() => {
+    const onKey = (event: globalThis.KeyboardEvent): void => {
+      if (event.key.toLowerCase() !== "k" || !(event.metaKey || event.ctrlKey)) return;
+      event.preventDefault();
+      open();
+    };
+    document.addEventListener("keydown", onKey);
+    return () => document.removeEventListener("keydown", onKey);
+  });
+}
 
 export function Palette({ actions, onClose }: { actions: Action[]; onClose: () => void }) {
   const t = useT();

@@ -1,9 +1,9 @@
 import { useState } from "react";
-import { giveKey, keyPrompt } from "~/shared/api/key";
-import { Button } from "~/shared/components/Button";
-import { Dialog } from "~/shared/components/Dialog";
-import { useT } from "~/shared/i18n";
-import { useStore } from "~/shared/store";
+import { giveKey, keyPrompt } from "../api/key";
+import { Button } from "./Button";
+import { Dialog } from "./Dialog";
+import { useT } from "../i18n";
+import { useStore } from "../store";
 
 export function KeyDialog() {
   const t = useT();
@@ -12,7 +12,7 @@ export function KeyDialog() {
   if (!open) return null;
   return (
     <Dialog title={t("key.title")} onClose={() => undefined} hideTitle>
-      <form className="flex flex-col gap-3 p-4" onSubmit={(event) => { event.preventDefault(); if (key.trim()) giveKey(key); }}>
+      <form className="flex flex-col gap-3 p-4" onSubmit={(event) => { event.preventDefault(); if (key.trim()) void giveKey(key); }}>
         <h2 className="text-base font-semibold">{t("key.title")}</h2>
         <p className="text-muted">{t("key.text")}</p>
         <input

@@ -1,0 +1,5 @@
+import { Page, PageHead } from "../parts/layout";
+
+export function DatasetsPage() {
+  return <Page><PageHead title="DatasetsPage" /></Page>;
+}

@@ -1,0 +1,5 @@
+import { Page, PageHead } from "../parts/layout";
+
+export function SystemPage() {
+  return <Page><PageHead title="SystemPage" /></Page>;
+}

@@ -1,0 +1,5 @@
+import { Page, PageHead } from "../parts/layout";
+
+export function TasksPage() {
+  return <Page><PageHead title="TasksPage" /></Page>;
+}

@@ -1,0 +1,5 @@
+import { Page, PageHead } from "../parts/layout";
+
+export function TrainPage() {
+  return <Page><PageHead title="TrainPage" /></Page>;
+}

@@ -1,0 +1,5 @@
+import { Page, PageHead } from "../parts/layout";
+
+export function TunePage() {
+  return <Page><PageHead title="TunePage" /></Page>;
+}
