@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from lorasmith.plan.report import CheckReport
     from lorasmith.serve.converse import Conversation, RemoteConversation
     from lorasmith.serve.launch import serve
-    from lorasmith.training.launch import PlanListener, TrainResult, train
+    from lorasmith.training.launch import TrainResult, train
+    from lorasmith.training.planning import Foreseen, PlanListener, foresee
     from lorasmith.tuning.launch import tune
     from lorasmith.tuning.report import TuneReport
 
@@ -31,6 +32,7 @@ __all__ = [
     "CheckReport",
     "Conversation",
     "DoctorReport",
+    "Foreseen",
     "InstallResult",
     "InstalledModel",
     "PlanListener",
@@ -42,6 +44,7 @@ __all__ = [
     "doctor",
     "evaluate",
     "find_installed",
+    "foresee",
     "inspect_data",
     "install",
     "installed_models",
@@ -56,9 +59,10 @@ _PLACES = {
     "CheckReport": "plan.report",
     "Conversation": "serve.converse",
     "DoctorReport": "plan.doctor",
+    "Foreseen": "training.planning",
     "InstallResult": "env.install",
     "InstalledModel": "env.listing",
-    "PlanListener": "training.launch",
+    "PlanListener": "training.planning",
     "Recommendations": "plan.recommend",
     "RemoteConversation": "serve.converse",
     "TrainResult": "training.launch",
@@ -67,6 +71,7 @@ _PLACES = {
     "doctor": "plan.doctor",
     "evaluate": "evaluation.launch",
     "find_installed": "env.listing",
+    "foresee": "training.planning",
     "install": "env.install",
     "installed_models": "env.listing",
     "recommend": "plan.recommend",

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import threading
-import webbrowser
 from typing import Any
 
 import click
 from rich.console import Console
 
 from lorasmith import flow
-from lorasmith.cli.console import console
+from lorasmith.cli.console import console, open_page
 from lorasmith.cli.options import given, options_of
 from lorasmith.core.facts import ModelFacts
 from lorasmith.serve.spec import ServeSpec
-
-_BROWSER_SECONDS = 1.0
 
 
 @click.command(context_settings={"show_default": False})
@@ -28,10 +24,8 @@ def command(model: str, **options: Any) -> None:
 
     def started(address: Any, facts: ModelFacts) -> None:
         _tell(out, address, facts)
-        if not chosen.get("no_browser") and out.is_terminal:
-            timer = threading.Timer(_BROWSER_SECONDS, webbrowser.open, [address.url])
-            timer.daemon = True
-            timer.start()
+        if not chosen.get("no_browser"):
+            open_page(out, address.url)
 
     flow.serve(model, on_start=started, on_ready=out.print, **chosen)
 

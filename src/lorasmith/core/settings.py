@@ -238,9 +238,22 @@ def store(key: str, value: str, *, path: Path | None = None) -> Settings:
     values, _ = _from_file(path)
     values[key] = yaml.safe_load(value)
     settings = load({key: values[key]}, path=path)
+    _keep(values, path)
+    return settings
+
+
+def forget(key: str, *, path: Path | None = None) -> Settings:
+    """Take one key out of the settings file, so that its default holds, and return what is then in force."""
+    path = path or config_path()
+    values, _ = _from_file(path)
+    if values.pop(key, None) is not None:
+        _keep(values, path)
+    return load(path=path)
+
+
+def _keep(values: dict[str, Any], path: Path) -> None:
     paths.make_folder(path.parent)
     paths.write_text(path, yaml.safe_dump(values, sort_keys=True, allow_unicode=True), is_secret=True)
-    return settings
 
 
 def init(*, path: Path | None = None) -> tuple[Path, bool]:

@@ -37,10 +37,14 @@ def is_loopback(host: str) -> bool:
 
 
 class Guard:
-    """Checks the address, the origin, the key, the kind and the size of each request. `key` is empty where none is asked for."""
+    """Checks the address, the origin, the key, the kind and the size of each request. `key` is empty where none is asked for;
+    `any_host` lets a request name the server as it likes, where what follows asks who it is."""
 
-    def __init__(self, app: ASGIApp, *, key: str, hosts: tuple[str, ...], origins: tuple[str, ...], limits: Limits):
+    def __init__(
+        self, app: ASGIApp, *, key: str, hosts: tuple[str, ...], origins: tuple[str, ...], limits: Limits, any_host: bool = False
+    ):  # fmt: skip
         self._app, self._key, self._origins, self._limits = app, key.encode(), set(origins), limits
+        self._any_host = any_host or bool(key)
         self._hosts = {host.lower() for host in hosts}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,7 +65,7 @@ class Guard:
     def _check(self, scope: Scope, headers: MutableMapping[str, str]) -> None:
         """Raises HttpProblem."""
         host = headers.get("host", "")
-        if not self._key and _name_of(host) not in self._hosts and not is_loopback(_name_of(host)):
+        if not self._any_host and _name_of(host) not in self._hosts and not is_loopback(_name_of(host)):
             raise HttpProblem(
                 403, f"This server does not answer to the name '{host[:100]}'", code="host_not_allowed",
                 fix=f"Call it by its address, or start it with --allow-host {_name_of(host)[:100]}.",

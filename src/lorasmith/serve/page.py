@@ -1,4 +1,4 @@
-"""The model's page, with a policy that lets it run only what it was built with (SEC-6)."""
+"""A page that is one file, with a policy that lets it run only what it was built with (SEC-6)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from pathlib import Path
 from fastapi import APIRouter, Response
 
 router = APIRouter(include_in_schema=False)
-PAGE = Path(__file__).parent.parent / "web" / "serve_ui.html"
+_PAGES = Path(__file__).parent.parent / "web"
+PAGE = _PAGES / "serve_ui.html"
+STUDIO_PAGE = _PAGES / "studio_ui.html"
 _SCRIPT = re.compile(rb"<script\b[^>]*>(.*?)</script>", re.DOTALL)
 
 
 @cache
-def _page() -> tuple[bytes, str]:
+def _read(file: Path) -> tuple[bytes, str]:
     """The file, and the policy that allows the scripts in it by their hashes."""
-    data = PAGE.read_bytes()
+    data = file.read_bytes()
     hashes = " ".join(
         f"'sha256-{base64.b64encode(hashlib.sha256(script).digest()).decode()}'" for script in _SCRIPT.findall(data)
     )
@@ -29,14 +31,18 @@ def _page() -> tuple[bytes, str]:
     return data, policy
 
 
-@router.get("/")
-async def page() -> Response:
-    data, policy = _page()
+def answer_page(file: Path) -> Response:
+    data, policy = _read(file)
     return Response(
         data,
         media_type="text/html; charset=utf-8",
         headers={"Content-Security-Policy": policy, "Cache-Control": "no-cache"},
     )
+
+
+@router.get("/")
+async def page() -> Response:
+    return answer_page(PAGE)
 
 
 @router.get("/favicon.ico")

@@ -6,26 +6,50 @@ import contextlib
 from collections.abc import AsyncGenerator
 
 import anyio
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Response
+from starlette.middleware.gzip import GZipMiddleware
 
 import lorasmith
 from lorasmith.serve import problems
 from lorasmith.serve.guard import Guard
-from lorasmith.studio.routes import datasets, models, projects, system, tasks, tune
+from lorasmith.serve.page import STUDIO_PAGE, answer_page, favicon
+from lorasmith.studio.door import Door
+from lorasmith.studio.routes import (
+    assistants,
+    datasets,
+    events,
+    judges,
+    models,
+    plan,
+    projects,
+    results,
+    sessions,
+    system,
+    tasks,
+    tune,
+)
 from lorasmith.studio.spec import StudioSpec
 from lorasmith.studio.state import Studio
 
 _ABOUT = "Datasets, trainings, searches and models of a lorasmith studio."
 _PREFIXES = ("/api", "/api/simple-lora")
+_ROUTES = (
+    events, tasks, results, plan, tune, datasets, models, projects, assistants, judges, system, sessions,
+)  # fmt: skip
+_PLACES = ("train", "tasks", "datasets", "tune", "models", "assistants", "system")
+"""First steps of the page's own addresses, which lead to the one file that it is."""
 
 
-def create_app(studio: Studio, spec: StudioSpec, *, key: str = "") -> FastAPI:
+def create_app(studio: Studio, spec: StudioSpec) -> FastAPI:
     """The application. Its queue works while it runs; what has been started goes on when it ends."""
 
     @contextlib.asynccontextmanager
     async def life(_: FastAPI) -> AsyncGenerator[None]:
         studio.queue.start()
+        await studio.servings.start()
         yield
+        await studio.pulse.close()
+        await studio.servings.close()
         await anyio.to_thread.run_sync(studio.queue.close)
         studio.database.close()
 
@@ -36,15 +60,30 @@ def create_app(studio: Studio, spec: StudioSpec, *, key: str = "") -> FastAPI:
     app.state.studio = studio
     problems.install(app)
     api = APIRouter()
-    for one in (tasks, tune, datasets, models, projects, system):
+    for one in _ROUTES:
         api.include_router(one.router)
     for prefix in _PREFIXES:
         app.include_router(api, prefix=prefix, include_in_schema=prefix == _PREFIXES[0])
+    _with_page(app)
+    app.add_middleware(GZipMiddleware, minimum_size=4096, compresslevel=5)
+    app.add_middleware(Door, studio=studio)
     app.add_middleware(
         Guard,
-        key=key,
+        key="",
         hosts=(spec.host, *spec.allow_host),
         origins=(),
-        limits=spec,  # type: ignore[arg-type]
+        limits=spec,
+        any_host=studio.is_locked,
     )
     return app
+
+
+def _with_page(app: FastAPI) -> None:
+    async def page() -> Response:
+        return answer_page(STUDIO_PAGE)
+
+    app.add_api_route("/", page, include_in_schema=False)
+    app.add_api_route("/favicon.ico", favicon, include_in_schema=False)
+    for place in _PLACES:
+        app.add_api_route(f"/{place}", page, include_in_schema=False)
+        app.add_api_route(f"/{place}/{{rest:path}}", page, include_in_schema=False)

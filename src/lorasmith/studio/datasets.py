@@ -106,4 +106,8 @@ class Datasets:
         dataset = self.get(number)
         with self.database.session() as session:
             session.get_one(Dataset, number).deleted_at = now()
-        shutil.rmtree(Path(dataset.file).parent, ignore_errors=True)
+        self.drop(Path(dataset.file))
+
+    def drop(self, file: Path) -> None:
+        """Take a file away with the folder that `place` has made for it."""
+        shutil.rmtree(file.parent, ignore_errors=True)

@@ -12,7 +12,11 @@ from lorasmith import flow
 from lorasmith.core import paths, settings
 from lorasmith.core.events import Listener
 from lorasmith.core.facts import DataFacts, ModelFacts
+from lorasmith.env.spec import InstallSpec
+from lorasmith.evaluation.spec import EvaluateSpec
 from lorasmith.plan.choose import TrainPlan
+from lorasmith.serve.launch import Address
+from lorasmith.serve.spec import ServeSpec
 from lorasmith.studio.datasets import named
 from lorasmith.training.spec import TrainSpec
 from lorasmith.tuning.spec import TuneSpec
@@ -45,8 +49,8 @@ class Kind(NamedTuple):
     spec: type[BaseModel]
     do: Callable[[Work], Done]
     """Blocks. Raises LorasmithError, InterruptedRun where it was stopped before there was anything."""
-    folder: Callable[[str], Path]
-    """Where the result of a task of that name goes."""
+    folder: Callable[[str], Path] | None
+    """Where the result of a task of that name goes; None where it leaves none in a folder of its own."""
     computes: bool
     """Whether it takes the device: such tasks wait for each other."""
 
@@ -70,7 +74,8 @@ def _train(work: Work) -> Done:
 
 
 def _tune(work: Work) -> Done:
-    report = flow.tune(TuneSpec.model_validate({**work.params, "output": str(work.folder)}), on_event=work.on_event)
+    spec = {"name": work.folder.name, **work.params, "output": str(work.folder)}
+    report = flow.tune(TuneSpec.model_validate(spec), on_event=work.on_event)
     measured = {
         "verdict": report.verdict, "best": report.best, "best_params": report.best_params, "seconds": report.seconds,
         "adapter": str(work.folder / "lora"),
@@ -78,8 +83,36 @@ def _tune(work: Work) -> Done:
     return Done(measured)
 
 
+def _evaluate(work: Work) -> Done:
+    spec = EvaluateSpec.model_validate({**work.params, "output": str(work.folder)})
+    report = flow.evaluate(spec, on_event=work.on_event)
+    return Done({"scores": report.model_dump(mode="json", include={"scores"})["scores"], "rows": report.rows})
+
+
+def _install(work: Work) -> Done:
+    spec = InstallSpec.model_validate(dict(work.params))
+    result = flow.install(spec, on_event=work.on_event)
+    return Done({"folder": str(result.folder)})
+
+
+def _serve(work: Work) -> Done:
+    """Ends when it is stopped, which is its only end."""
+    address: dict[str, str] = {}
+
+    def on_start(where: Address, model: ModelFacts) -> None:  # noqa: ARG001
+        address["url"] = where.url
+        work.on_plan(address)
+
+    flow.serve(ServeSpec.model_validate({**work.params, "port": 0, "no_browser": True}), on_start=on_start)
+    return Done({}, is_stopped=True)
+
+
 def _adapter_folder(name: str) -> Path:
     return paths.free_folder(settings.load().adapters_dir / named(name, "run"))
+
+
+def _evaluation_folder(name: str) -> Path:
+    return paths.free_folder(settings.load().logs_dir / "evaluations" / named(name, "run"))
 
 
 KINDS: dict[str, Kind] = {
@@ -87,5 +120,8 @@ KINDS: dict[str, Kind] = {
     for kind in (
         Kind("train", TrainSpec, _train, _adapter_folder, computes=True),
         Kind("tune", TuneSpec, _tune, _adapter_folder, computes=True),
+        Kind("evaluate", EvaluateSpec, _evaluate, _evaluation_folder, computes=True),
+        Kind("install", InstallSpec, _install, None, computes=False),
+        Kind("serve", ServeSpec, _serve, None, computes=False),
     )
 }

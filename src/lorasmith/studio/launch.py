@@ -4,24 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
 
 from lorasmith.core import settings
 from lorasmith.core.specs import make_spec
 from lorasmith.serve.guard import is_loopback
-from lorasmith.serve.launch import Address, listen, shown
+from lorasmith.serve.launch import listen, shown
 from lorasmith.store.database import Database, url_of
 from lorasmith.studio.running import DATABASE_FILE
 from lorasmith.studio.spec import StudioSpec
 
+if TYPE_CHECKING:
+    from lorasmith.studio.state import Studio
+
 _DRAIN_SECONDS = 5
+_FIRST_ACCOUNT = "admin"
 
 
-def studio(*, on_start: Callable[[Address], None] = lambda _: None, **options: object) -> None:
+class Opened(NamedTuple):
+    """Where a studio listens. `token` is that of an account that was made for it just now, and is told this once."""
+
+    url: str
+    account: str
+    token: str
+
+
+def studio(*, on_start: Callable[[Opened], None] = lambda _: None, **options: object) -> None:
     """Run a studio until it is ended by SIGINT or SIGTERM; `options` are StudioSpec's fields. What it has started goes on.
 
-    Raises UsageProblem, EnvironmentProblem (the port is taken, the database cannot be reached).
+    On any address but this machine's own one has to sign in: with the first account, which is made at the first start, or with
+    another. Raises UsageProblem, EnvironmentProblem (the port is taken, the database cannot be reached).
     """
     import uvicorn
 
@@ -30,14 +43,23 @@ def studio(*, on_start: Callable[[Address], None] = lambda _: None, **options: o
     from lorasmith.studio.state import Studio
 
     spec = make_spec(StudioSpec, **options)
-    key = "" if is_loopback(spec.host) else secrets.token_urlsafe(32)
     database = Database(url_of(spec.database or settings.load().database_url, DATABASE_FILE))
-    app = create_app(Studio(database), spec, key=key)
+    parts = Studio(database, is_locked=not is_loopback(spec.host))
+    made = _account(parts, spec)
+    app = create_app(parts, spec)
     config = uvicorn.Config(
         app, log_config=None, access_log=False, server_header=False, limit_concurrency=spec.max_connections,
         timeout_graceful_shutdown=_DRAIN_SECONDS, timeout_keep_alive=30, http=patient(spec.body_seconds), lifespan="on",
     )  # fmt: skip
     with contextlib.closing(listen(spec.host, spec.port)) as listening:
         url = f"http://{shown(spec.host)}:{listening.getsockname()[1]}"
-        on_start(Address(url, key, bool(key)))
+        on_start(Opened(url, *made))
         asyncio.run(uvicorn.Server(config).serve([listening]))
+
+
+def _account(parts: Studio, spec: StudioSpec) -> tuple[str, str]:
+    """The account that is asked for, or the first one, with its token; nothing where none is to be made."""
+    if spec.remove_account:
+        parts.accounts.remove(spec.remove_account)
+    name = spec.add_account or (_FIRST_ACCOUNT if parts.is_locked and parts.accounts.is_empty() else "")
+    return (name, parts.accounts.add(name)) if name else ("", "")

@@ -25,6 +25,8 @@ from lorasmith.studio.tasks import EVENTS_FILE, LOCK_FILE, Tasks, folder_of
 
 DATABASE_FILE = "studio.db"
 _BEAT_SECONDS = 2.0
+_COUNTED = frozenset({"train", "search", "download", "evaluate"})
+"""Stages whose share is the task's."""
 _CAN_GO_ON = "Stopped; it can go on"
 _LOCKED_SECONDS = 5.0
 """So long the task's lock is asked for again: a queue that looks for the dead, or the task's process before, may just hold it."""
@@ -39,6 +41,7 @@ class Running:
         self.tasks, self.task, self.events = tasks, task, events
         self.process = os.getpid()
         self._changes: dict[str, Any] = {}
+        self._figures: dict[str, Any] = {}
         self._lock = threading.Lock()
         self._over = threading.Event()
         self._asked_to_stop = False
@@ -46,8 +49,12 @@ class Running:
     def __call__(self, event: Event) -> None:
         """Keep an event, and what it says of how far the task is."""
         self.events.send(event)
+        figures = _figures(event)
         with self._lock:
             self._changes |= _told(event)
+            if figures:
+                self._figures |= figures
+                self._changes["measured"] = dict(self._figures)
 
     def on_plan(self, predicted: Mapping[str, Any]) -> None:
         with self._lock:
@@ -91,14 +98,26 @@ def _told(event: Event) -> dict[str, Any]:
     if isinstance(event, Progress):
         share = 100 * event.done / event.total if event.total else 0.0
         found: dict[str, Any] = {"message": f"{event.stage} {event.note}".strip()[:500]}
-        return found | (
-            {"progress": round(min(100.0, share), 2)} if event.stage in ("train", "search", "install") else {}
-        )
+        return found | ({"progress": round(min(100.0, share), 2)} if event.stage in _COUNTED else {})
     if isinstance(event, Metric) and "passes" in event.values:
         return {"current_epoch": event.values["passes"]}
     if isinstance(event, Step | Warn):
         said = event.message if isinstance(event, Warn) else f"{event.title}: {event.note}".strip(": ")
         return {"message": said[:500]}
+    return {}
+
+
+_SHOWN = {
+    "loss/train": "loss", "loss/validation": "val_loss", "memory_bytes": "memory_bytes", "tokens_per_second": "tokens_per_second",
+}  # fmt: skip
+
+
+def _figures(event: Event) -> dict[str, Any]:
+    """What a list of tasks shows of one that runs."""
+    if isinstance(event, Metric):
+        return {name: event.values[told] for told, name in _SHOWN.items() if told in event.values}
+    if isinstance(event, Progress) and event.stage in _COUNTED:
+        return {"step": event.done} | ({} if event.seconds_left is None else {"seconds_left": event.seconds_left})
     return {}
 
 
@@ -127,14 +146,14 @@ def _run(tasks: Tasks, number: int, folder: Path) -> int:
     before = tasks.get(number)
     kind = KINDS[before.kind]
     goes_on = bool(before.output_path) and Path(before.output_path).exists()
-    output = before.output_path or str(kind.folder(before.task_name))
+    output = before.output_path or str(kind.folder(before.task_name) if kind.folder else "")
     task = tasks.begin(number, os.getpid(), output)
     if task is None:
         return 0
     with Writer(folder / EVENTS_FILE) as events:
         running = Running(tasks, task, events)
         threading.Thread(target=running.beat_until_over, daemon=True).start()
-        work = Work(task.training_params, Path(output), goes_on, running, running.on_plan)
+        work = Work(task.training_params, Path(output or folder), goes_on, running, running.on_plan)
         try:
             done = kind.do(work)
         except (InterruptedRun, KeyboardInterrupt) as stopped:

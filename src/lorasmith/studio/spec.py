@@ -16,4 +16,11 @@ class StudioSpec(Limits):
     max_body_mb: int = Field(default=10_000, ge=1, le=1_000_000, description="Size of an upload, at most, MB")
     body_seconds: int = Field(default=3600, ge=1, le=86_400, description="Time for an upload, at most, seconds")
     allow_host: tuple[str, ...] = Field(default=(), description="A name under which it may be called; may be repeated")
+    add_account: str = Field(
+        default="",
+        max_length=100,
+        pattern=r"^[A-Za-z0-9._@-]*$",
+        description="Make an account, whose token is printed once",
+    )
+    remove_account: str = Field(default="", max_length=100, description="Take an account and its sessions away")
     no_browser: bool = Field(default=False, description="Open no browser")

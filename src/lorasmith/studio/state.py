@@ -12,18 +12,26 @@ from lorasmith.core.errors import NotFoundProblem
 from lorasmith.core.events import Listener
 from lorasmith.store.database import Database
 from lorasmith.store.tables import Audit, Project
+from lorasmith.studio.accounts import Accounts
 from lorasmith.studio.datasets import Datasets
+from lorasmith.studio.pulse import Pulse
 from lorasmith.studio.queue import Queue
+from lorasmith.studio.servings import Servings
 from lorasmith.studio.tasks import Tasks
 
 
 class Studio:
     """A studio's parts, over one database."""
 
-    def __init__(self, database: Database, *, tell: Listener = lambda _: None):
+    def __init__(self, database: Database, *, is_locked: bool = False, tell: Listener = lambda _: None):
+        """`is_locked`: whether one has to sign in."""
         self.database = database
         self.tasks, self.datasets = Tasks(database), Datasets(database)
         self.queue = Queue(self.tasks)
+        self.pulse = Pulse(self.tasks)
+        self.servings = Servings(database, self.tasks)
+        self.accounts = Accounts(database)
+        self.is_locked = is_locked
         self.tell = tell
 
     def require_project(self, number: int | None) -> None:

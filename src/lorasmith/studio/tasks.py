@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -87,6 +87,28 @@ class Tasks:
         with self.database.session() as session:
             total = session.scalar(select(func.count()).select_from(Task).where(*wanted)) or 0
             return list(session.scalars(asked).all()), total
+
+    def newest(self) -> int:
+        """The highest number; 0 where there is no task."""
+        with self.database.session() as session:
+            return session.scalar(select(func.max(Task.id))) or 0
+
+    def changed(self, after: int) -> Sequence[Task]:
+        """Those that wait or run, and those with higher numbers than `after`."""
+        with self.database.session() as session:
+            return session.scalars(select(Task).where(or_(Task.status.not_in(OVER), Task.id > after))).all()
+
+    def open(self) -> Sequence[Task]:
+        """Those that wait or run."""
+        with self.database.session() as session:
+            return session.scalars(select(Task).where(Task.status.not_in(OVER))).all()
+
+    def many(self, numbers: Collection[int]) -> Sequence[Task]:
+        """Those of these numbers that are there."""
+        if not numbers:
+            return []
+        with self.database.session() as session:
+            return session.scalars(select(Task).where(Task.id.in_(numbers))).all()
 
     def stop(self, number: int) -> Task:
         """Ask a task to end: one that waits ends at once, one that runs as soon as it has saved."""

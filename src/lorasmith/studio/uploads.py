@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import AsyncIterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -101,12 +100,13 @@ async def received(datasets: Datasets, kind: str, chunks: AsyncIterable[bytes]) 
     try:
         await _write(parser, incoming, chunks)
     except BaseException:
-        _drop(incoming.file)
+        if incoming.file is not None:
+            datasets.drop(incoming.file)
         raise
     if incoming.file is None:
         raise _no_file()
     if not incoming.is_whole:
-        _drop(incoming.file)
+        datasets.drop(incoming.file)
         raise UsageProblem("The upload was cut off", fix="Send it again.")
     return Received(incoming.file, incoming.name)
 
@@ -131,11 +131,6 @@ async def _write(parser: MultipartParser, incoming: _Incoming, chunks: AsyncIter
         if target is not None:
             with anyio.CancelScope(shield=True):
                 await target.aclose()
-
-
-def _drop(file: Path | None) -> None:
-    if file is not None:
-        shutil.rmtree(file.parent, ignore_errors=True)
 
 
 def _no_file() -> UsageProblem:

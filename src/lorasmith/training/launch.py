@@ -4,42 +4,32 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from lorasmith import profiles
 from lorasmith.core import paths, settings
 from lorasmith.core.errors import (
-    DataProblem,
     DoesNotFitProblem,
-    EnvironmentProblem,
     InterruptedRun,
     LorasmithError,
     NotFoundProblem,
     UsageProblem,
     WorkerCrash,
 )
-from lorasmith.core.events import Decision, Listener, Progress, Warn, Writer
-from lorasmith.core.facts import PREFERENCES, DataFacts, ModelFacts, Objective
+from lorasmith.core.events import Decision, Listener, Writer
+from lorasmith.core.facts import PREFERENCES, DataFacts, ModelFacts
 from lorasmith.core.specs import make_spec
-from lorasmith.data.examples import Example
-from lorasmith.data.findings import Tally, findings
-from lorasmith.data.formats import FORMATS
-from lorasmith.data.load import Source, open_source
-from lorasmith.data.prepare import prepare
-from lorasmith.data.render import TokenRow
-from lorasmith.data.tokenizer import load_tokenizer
-from lorasmith.env.folder import has_package, python_for
+from lorasmith.env.folder import python_for
 from lorasmith.hub.recognise import know_model
 from lorasmith.plan import hardware, learned
-from lorasmith.plan.choose import TrainPlan, choose, ways_out
+from lorasmith.plan.choose import ways_out
 from lorasmith.runners.local import Worker, run
 from lorasmith.runners.tensorboard import curves_shown
 from lorasmith.tracking.track import choose_trackers
 from lorasmith.training import tracked
 from lorasmith.training.ladder import step_down
+from lorasmith.training.planning import QUANTIZER, PlanListener, given_in, planned
 from lorasmith.training.report import TrainReport
 from lorasmith.training.spec import (
     BASE_FILE,
@@ -55,11 +45,9 @@ from lorasmith.training.spec import (
 )
 
 _EVENTS_FILE, _REPORT_FILE = tracked.EVENTS_FILE, tracked.REPORT_FILE
-QUANTIZER = "bitsandbytes"
 _PLANNED_VARIANTS = {"lora", "rslora", "lora+"}
 # Kinds of problems that mean "not like this", against those of a run that broke and whose logs are wanted.
 _REFUSALS = {"usage", "not_found", "does_not_fit", "data"}
-PlanListener = Callable[[ModelFacts, DataFacts, TrainPlan, Path], None]
 
 
 def _nothing(*_: Any) -> None:
@@ -111,118 +99,6 @@ def train(
         if problem.kind in _REFUSALS:
             _leave_nothing(folder, existed)
         raise
-
-
-def planned(spec: TrainSpec, facts: ModelFacts, folder: Path, on_event: Listener, on_plan: PlanListener) -> WorkerSpec:
-    """Read the data into `folder`, choose what was not given, and say so."""
-    tokenizer = load_tokenizer(facts.local_folder, template=spec.template)
-    source = open_source(Path(spec.data), columns=spec.columns, skip_bad_rows=spec.skip_bad_rows)
-    objective = _objective(spec, source)
-    _require_for(objective, spec, facts)
-    tally = Tally(tokenizer)
-
-    def count(examples: list[Example], rows: list[TokenRow]) -> None:
-        for example, row in zip(examples, rows, strict=True):
-            tally.add(example, row)
-        on_event(Progress(stage="prepare", done=tally.num_rows, total=0, unit="rows"))
-
-    data_facts = prepare(
-        source, tokenizer, folder / DATA_FILE, objective=objective, eval_fraction=spec.eval_fraction,
-        seed=spec.seed, learn_all=spec.loss_on == "all",
-        on_rows=count,
-    )  # fmt: skip
-    _judge(tally, on_event)
-    machine = hardware.observe()
-    given = given_in(spec)
-    device = machine.device if given.get("device") in (None, "auto") else given["device"]
-    profile = profiles.get(spec.profile) if spec.profile else None
-    if profile:
-        profiles.require_match(profile, facts)
-    can_quantize = has_package(python_for(facts.local_folder), QUANTIZER)
-    plan = choose(
-        given, facts, data_facts, machine, learned.correction("train", device, facts.family),
-        profile=profile, can_quantize=can_quantize,
-    )  # fmt: skip
-    if plan.method == "qlora" and not can_quantize:
-        raise EnvironmentProblem(
-            "QLoRA needs a package that is missing: bitsandbytes",
-            why="It holds the base in 4 bit (NF4, double quantization), on GPUs and CPUs.",
-            fix="pip install bitsandbytes, or for an installed model: lorasmith install MODEL --quantization 4bit",
-        )
-    on_plan(facts, data_facts, plan, folder)
-    told = choose_trackers(spec.tracker)
-    return WorkerSpec(
-        spec=spec,
-        plan=plan,
-        model_id=facts.id,
-        model_revision=facts.revision,
-        model_folder=facts.local_folder,
-        family=facts.family,
-        template=tokenizer.template if spec.template else "",
-        data_facts=data_facts.model_dump(),
-        run_folder=folder,
-        can_quantize=can_quantize,
-        trackers=told.local,
-        integrations=told.integrations,
-    )
-
-
-def _judge(tally: Tally, on_event: Listener) -> None:
-    """Raises DataProblem for what would spoil the training; what is only odd is told (DAT-2)."""
-    found = findings(tally)
-    if found and found[0].level == "fatal":
-        raise DataProblem(
-            f"This data would spoil the training: {found[0]}",
-            why="; ".join(str(other) for other in found[1:]),
-            fix=found[0].fix,
-        )
-    for finding in found:
-        on_event(Warn(message=f"{finding}."))
-
-
-def given_in(spec: TrainSpec) -> dict[str, Any]:
-    """What the user gave, as the rules want it."""
-    given = {name: value for name, value in spec.model_dump().items() if value is not None}
-    targets = given.get("target_modules")
-    if targets and targets not in (profiles.ALL_LINEAR, profiles.ATTENTION):
-        given["target_modules"] = [name.strip() for name in targets.split(",") if name.strip()]
-    return given
-
-
-def _objective(spec: TrainSpec, source: Source) -> Objective:
-    """What is asked for, where the format can serve it, else what the format is for. Raises DataProblem."""
-    fitting = source.format.objectives
-    if spec.objective == "auto" and fitting:
-        return cast("Objective", fitting[0])
-    if spec.objective in fitting:
-        return cast("Objective", spec.objective)
-    serving = [one.name for one in FORMATS.all() if spec.objective in one.objectives]
-    raise DataProblem(
-        f"'{source.path.name}' is {source.format.name}, from which nothing can be learnt with --objective {spec.objective}",
-        why=f"It serves: {', '.join(fitting)}." if fitting else "It is for models that see or hear.",
-        fix=f"Formats for {spec.objective}: {', '.join(serving)}."
-        if serving
-        else "Give conversations, pairs or texts.",
-    )
-
-
-def _require_for(objective: Objective, spec: TrainSpec, facts: ModelFacts) -> None:
-    """Raises EnvironmentProblem where preferences are to be learnt and their trainers are missing, UsageProblem for an option
-    that belongs to them alone."""
-    if objective not in PREFERENCES:
-        if spec.beta is not None:
-            raise UsageProblem(
-                f"--beta says nothing to --objective {objective}", why="It holds a model that learns preferences back.",
-                fix=f"Leave it out, or take one of: {', '.join(PREFERENCES)}.",
-            )  # fmt: skip
-        return
-    python = python_for(facts.local_folder)
-    if missing := [name for name in ("trl", "datasets") if not has_package(python, name)]:
-        raise EnvironmentProblem(
-            f"--objective {objective} needs packages that are missing: {', '.join(missing)}",
-            why="Preferences are learnt by TRL's trainers.",
-            fix=f"pip install 'lorasmith[preferences]', or for an installed model: uv pip install --python {python} trl datasets",
-        )
 
 
 def _new_run_folder(spec: TrainSpec, facts: ModelFacts) -> Path:

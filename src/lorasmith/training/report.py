@@ -18,7 +18,7 @@ from lorasmith.plan import hardware
 from lorasmith.training.autolearn import Evaluation, StopReason, best
 from lorasmith.training.curve import Curve, read_curve
 from lorasmith.training.page import Made, page
-from lorasmith.training.spec import DecisionMade, WorkerSpec, result_folder
+from lorasmith.training.spec import HISTORY_FILE, DecisionMade, WorkerSpec, result_folder
 
 EVENTS_FILE = "events.jsonl"
 # Of a report: what is too long for the history of all runs. It stands in the run's own report.
@@ -196,7 +196,7 @@ def write(spec: WorkerSpec, facts: DataFacts, outcome: Outcome) -> dict[str, Any
     paths.write_text(run / "training_report.html", page(spec, facts, report, made))
     paths.write_json(run / "training_report.json", values)
     _remember(
-        run.parent / "training_history.json",
+        run.parent / HISTORY_FILE,
         {"run": run.name, **values, **dict.fromkeys(_NOT_REMEMBERED)},
     )
     return values

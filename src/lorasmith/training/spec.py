@@ -18,6 +18,7 @@ BASE_FILE = "base.json"  # what the untouched base made of the held-out rows
 REFERENCE_FILE = "reference.npz"  # how likely it finds the answers that were judged, for preferences
 DATA_FILE = "data.arrow"
 LOCK_FILE = ".lock"  # held in a run's folder by the worker that trains there
+HISTORY_FILE = "training_history.json"  # beside the runs: a line for each
 
 
 class TrainSpec(BaseModel):

@@ -24,7 +24,8 @@ from lorasmith.hub.recognise import know_model
 from lorasmith.plan import hardware
 from lorasmith.store.database import url_of
 from lorasmith.tracking.track import Track, choose_trackers, tracking
-from lorasmith.training.launch import needed_packages, planned
+from lorasmith.training.launch import needed_packages
+from lorasmith.training.planning import planned
 from lorasmith.training.spec import DATA_FILE, WorkerSpec
 from lorasmith.tuning import space, variables
 from lorasmith.tuning.bench import Bench, benches
@@ -311,7 +312,7 @@ def _report(
         note=score.note, best=leader.number, best_params=leader.params, base=report.scores[BASE].get(score.figure),
         scores={numbers[one]: figures[score.figure] for one, figures in report.scores.items() if one in numbers},
         gain=None if leader.is_automatic else found.gain.get(leader.number), rows=report.rows,
-        trials=[_row(entry) for entry in entries], importances=ledger.importances(),
+        trials=[row_of(entry) for entry in entries], importances=ledger.importances(),
         seconds=sum(entry.notes.get("seconds", 0.0) for entry in entries), notes=notes, folder=str(folder),
     )  # fmt: skip
 
@@ -338,7 +339,8 @@ def _why_none(entries: list[Entry]) -> str:
     return "; ".join(reasons[:3]) or "The time was up."
 
 
-def _row(entry: Entry) -> TrialRow:
+def row_of(entry: Entry) -> TrialRow:
+    """The trial as a report has it."""
     return TrialRow(
         number=entry.number, is_automatic=entry.is_automatic, outcome=OUTCOMES.get(entry.state, "under way"),
         reason=entry.notes.get("reason", ""), params=entry.params, losses=entry.losses, value=entry.value,

@@ -190,6 +190,21 @@ class Ledger:
         _let_go(self._storage)
 
 
+def entries_of(url: str, name: str) -> list[Entry] | None:
+    """The trials of a study, for who only looks on; None where there is no such study (yet). Raises EnvironmentProblem."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with _reached(url):
+        storage = _storage(url)
+        try:
+            study = optuna.load_study(storage=storage, study_name=name)
+            found = [_entry(trial) for trial in study.get_trials(deepcopy=False)]
+        except KeyError:
+            return None
+        finally:
+            _let_go(storage)
+    return [entry for entry in found if not entry.is_lost]
+
+
 def _storage(url: str) -> RDBStorage:
     """Optuna's tables at `url`, made where there are none; others may be making them at the same moment."""
     for patience in range(_TRIES - 1, -1, -1):

@@ -11,7 +11,7 @@ from lorasmith.core.facts import DataFacts, ModelFacts
 from lorasmith.core.progress import amount
 from lorasmith.plan.choose import TrainPlan, choose
 from lorasmith.plan.hardware import HardwareFacts
-from lorasmith.training.launch import given_in
+from lorasmith.training.planning import given_in
 from lorasmith.training.spec import TrialCourse, WorkerSpec
 from lorasmith.tuning import space
 from lorasmith.tuning.rungs import UNITS

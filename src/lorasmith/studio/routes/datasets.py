@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,9 +11,17 @@ from typing import Annotated, Any
 import anyio
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
+from lorasmith import flow
+from lorasmith.core.errors import LorasmithError, UsageProblem
+from lorasmith.data.examples import Example
+from lorasmith.data.load import open_source
 from lorasmith.data.records import read_records
+from lorasmith.data.sample import SampleRow, sample_row
+from lorasmith.data.tokenizer import Tokenizer, load_tokenizer
+from lorasmith.demo import TRAIN_FILE
+from lorasmith.studio.editing import edited, split
 from lorasmith.studio.state import Here, Number
 from lorasmith.studio.uploads import received
 
@@ -55,6 +64,50 @@ class RowPage(BaseModel):
     """Of those that can be learnt from, in the whole file."""
 
 
+class PieceShown(BaseModel):
+    """A stretch of a row."""
+
+    text: str
+    learnt: bool
+
+
+class SeenRow(BaseModel):
+    """A row as a model reads it. Lengths are in tokens."""
+
+    line: int
+    pieces: list[PieceShown] = []
+    num_tokens: int = 0
+    num_learnt: int = 0
+    is_cut: bool = False
+    problem: str = ""
+
+
+class SeenPage(BaseModel):
+    """Rows in their order."""
+
+    items: list[SeenRow]
+    total: int
+
+
+class EditRequest(BaseModel):
+    """Rows by the line on which they begin, as they are to be; null leaves one out."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    changes: dict[Annotated[int, Field(ge=0, le=2**53)], dict[str, Any] | None] = {}
+    added: list[dict[str, Any]] = []
+
+
+class SplitRequest(BaseModel):
+    """How the rows are to be parted."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    share: float = Field(gt=0, lt=1, allow_inf_nan=False, description="Of the rows, held out")
+    seed: int = Field(default=0, ge=0, le=2**32 - 1)
+
+
+_SAMPLE = "invoices.jsonl"
 _FORM = {
     "requestBody": {
         "required": True,
@@ -107,11 +160,78 @@ def rows(
     return RowPage(items=items, total=one.num_rows)
 
 
+@router.get("/datasets/{number}/seen")
+def seen(
+    number: Number, studio: Here, model: Annotated[str, Query(min_length=1, max_length=400)],
+    start: Annotated[int, Query(ge=0, le=10**9)] = 0, limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> SeenPage:  # fmt: skip
+    """Rows as a model reads them: in pieces, with what of them is learnt."""
+    one = studio.datasets.get(number)
+    facts = flow.know_model(model)
+    tokenizer = load_tokenizer(facts.local_folder)
+    examples = itertools.islice(open_source(Path(one.file), skip_bad_rows=True), start, start + limit)
+    return SeenPage(items=[_seen(example, tokenizer, facts.max_positions) for example in examples], total=one.num_rows)
+
+
+def _seen(example: Example, tokenizer: Tokenizer, most: int) -> SeenRow:
+    try:
+        row = sample_row(example, tokenizer, max_length=most)
+    except LorasmithError as problem:
+        return SeenRow(line=example.line, problem=problem.what)
+    pieces = [PieceShown(text=text, learnt=learnt) for learnt, text in _joined(row)]
+    return SeenRow(
+        line=example.line, pieces=pieces, num_tokens=row.num_tokens, num_learnt=row.num_learnt, is_cut=row.num_cut > 0
+    )
+
+
+def _joined(row: SampleRow) -> list[tuple[bool, str]]:
+    """Neighbouring pieces of one kind as one; what is cut away is not read."""
+    kept = (piece for piece in row.pieces if not piece.cut)
+    return [
+        (learnt, "".join(piece.text for piece in same))
+        for learnt, same in itertools.groupby(kept, lambda one: one.learnt)
+    ]
+
+
+@router.get("/datasets/{number}/facts")
+def facts(number: Number, studio: Here, model: Annotated[str, Query(min_length=1, max_length=400)]) -> dict[str, Any]:
+    """What it holds, with lengths in the tokens of a model."""
+    inspection, _ = flow.inspect_data(studio.datasets.get(number).file, model=model)
+    return inspection.as_dict()
+
+
+@router.post("/datasets/{number}/versions", status_code=201)
+def versions(number: Number, asked: EditRequest, studio: Here) -> DatasetShown:
+    """The next version of it, with rows changed, left out or added. What was there before stays."""
+    if not asked.changes and not asked.added:
+        raise UsageProblem("Nothing is to be changed", fix="Name lines in changes, or rows in added.")
+    return DatasetShown.model_validate(edited(studio.datasets, number, asked.changes, asked.added))
+
+
+@router.post("/datasets/{number}/split", status_code=201)
+def split_(number: Number, asked: SplitRequest, studio: Here) -> list[DatasetShown]:
+    """Two new datasets of its rows: the larger part, and what is held out."""
+    return [DatasetShown.model_validate(one) for one in split(studio.datasets, number, asked.share, asked.seed)]
+
+
+@router.post("/datasets/sample", status_code=201)
+def sample(studio: Here) -> DatasetShown:
+    """The invoices that come with lorasmith, to try everything with."""
+    known = [one for one in studio.datasets.all() if one.name == _SAMPLE]
+    if known:
+        return DatasetShown.model_validate(known[0])
+    file = studio.datasets.place(_SAMPLE)
+    shutil.copyfile(TRAIN_FILE, file)
+    made = studio.datasets.add(file, _SAMPLE)
+    return DatasetShown.model_validate(studio.datasets.read(made.id))
+
+
 @router.get("/datasets/{number}/file")
 def file(number: Number, studio: Here) -> FileResponse:
     """The file as it was uploaded."""
     one = studio.datasets.get(number)
-    return FileResponse(one.file, filename=one.name, media_type="application/octet-stream")
+    name = one.name if Path(one.name).suffix == Path(one.file).suffix else Path(one.file).name
+    return FileResponse(one.file, filename=name, media_type="application/octet-stream")
 
 
 @router.delete("/datasets/{number}", status_code=204)

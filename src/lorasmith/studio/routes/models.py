@@ -1,11 +1,19 @@
-"""Bases that a training may begin with."""
+"""Bases: those that are here, those on the Hub, whether they fit, and their adapters."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter
-from pydantic import BaseModel
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
 
 from lorasmith import flow
+from lorasmith.core.errors import UsageProblem
+from lorasmith.plan.report import Question
+from lorasmith.studio.adapters import adapters as find_adapters
+from lorasmith.studio.shown import TaskShown
+from lorasmith.studio.state import Here
 
 router = APIRouter(tags=["models"])
 _DEMO = "demo"
@@ -23,6 +31,42 @@ class ModelShown(BaseModel):
     adapters: list[str]
     troubles: list[str]
     """Why it cannot be used, where it is damaged."""
+
+
+class HubModelShown(BaseModel):
+    """A model on the Hub."""
+
+    id: str
+    downloads: int
+    likes: int
+    task: str
+    gated: bool
+
+
+class AdapterShown(BaseModel):
+    """An adapter, and what it was made of."""
+
+    name: str
+    path: str
+    base_model: str
+    method: str
+    rank: int | None
+    num_bytes: int
+    created_at: datetime | None
+    task: int | None
+    dataset: int | None
+    dataset_name: str
+    dataset_version: int | None
+    scores: dict[str, float]
+
+
+class CheckRequest(BaseModel):
+    """A model to be looked at, and for what."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str = Field(min_length=1, max_length=400)
+    question: Question = Question()
 
 
 @router.get("/models")
@@ -43,3 +87,42 @@ def models() -> list[ModelShown]:
             for one in flow.installed_models()
         ),
     ]  # fmt: skip
+
+
+@router.delete("/models/{name}", status_code=204)
+def remove(name: str) -> Response:
+    """Take an installed model away. Adapters that were trained on it stay."""
+    if name == _DEMO:
+        raise UsageProblem("The demo model comes with lorasmith and cannot be removed")
+    flow.remove(name)
+    return Response(status_code=204)
+
+
+@router.get("/checks/search")
+def search(
+    text: Annotated[str, Query(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]*$")],
+) -> list[HubModelShown]:
+    """Models on the Hub whose names hold the text."""
+    from lorasmith.hub.search import search as search_hub
+
+    return [HubModelShown(**one._asdict()) for one in search_hub(text)]
+
+
+@router.post("/checks")
+def check(asked: CheckRequest) -> dict[str, Any]:
+    """Whether a model fits this machine, how, and what is known of it: the whole report."""
+    return flow.check(asked.model, asked.question).model_dump(mode="json")
+
+
+@router.post("/installs", status_code=201)
+def install(asked: dict[str, Any], studio: Here) -> TaskShown:
+    """Begin to put a model in a place of its own; the body is an installation's spec."""
+    task = studio.tasks.create("install", str(asked.get("model", ""))[:200], asked)
+    studio.queue.wake()
+    return TaskShown.model_validate(task)
+
+
+@router.get("/adapters")
+def adapters(studio: Here) -> list[AdapterShown]:
+    """Adapters in home, the newest first, with what they were made of."""
+    return [AdapterShown(**one._asdict()) for one in find_adapters(studio.database)]

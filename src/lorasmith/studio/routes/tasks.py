@@ -2,70 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
-from collections.abc import AsyncIterator
-from datetime import datetime
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Annotated, Any
 
-import anyio
-from fastapi import APIRouter, Header, Query, Request, Response
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from lorasmith.core.errors import UsageProblem
-from lorasmith.core.events import Metric, parse
-from lorasmith.store.tables import OVER, Status
-from lorasmith.studio.state import Here, Number, Studio
+from lorasmith.studio.shown import TaskPage, TaskShown
+from lorasmith.studio.state import Here, Number
 from lorasmith.studio.tasks import EVENTS_FILE, LOG_FILE, folder_of
+from lorasmith.studio.told import told
 
 router = APIRouter(tags=["tasks"])
 _POLL_SECONDS = 0.25
 _PING_SECONDS = 10.0
 _LOG_BYTES = 1 << 20
 _MOST_POINTS = 2000
-
-
-class TaskShown(BaseModel):
-    """A task, as it stands."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    id: int
-    task_name: str
-    kind: str
-    project: int | None
-    base_model: str
-    dataset: int | None
-    dataset_file: str
-    dataset_type: str
-    output_path: str
-    training_params: dict[str, Any]
-    status: Status
-    progress: float
-    """Of a hundred, with two decimals."""
-    current_epoch: float | None
-    message: str
-    created_at: datetime
-    started_at: datetime | None
-    completed_at: datetime | None
-    predicted: dict[str, Any]
-    measured: dict[str, Any]
-    error: dict[str, Any] | None
-    parent: int | None
-    runner: str
-    host: str
-    heartbeat: datetime | None
-    priority: int
-
-
-class TaskPage(BaseModel):
-    """Tasks from the newest on."""
-
-    items: list[TaskShown]
-    total: int
-    """Of those that were asked for, on all pages."""
 
 
 class TrainRequest(BaseModel):
@@ -90,10 +44,19 @@ class CloneRequest(BaseModel):
     training_params: dict[str, Any] = Field(default_factory=dict)
 
 
+class DecisionShown(BaseModel):
+    """Something decided on the way."""
+
+    step: int
+    name: str
+    reason: str
+
+
 class Points(BaseModel):
     """Numbers by step. Where there are more than can be looked at, one of several."""
 
     series: dict[str, list[tuple[int, float]]]
+    decisions: list[DecisionShown]
     next: int
     """The byte from which the rest comes, as `after`."""
 
@@ -102,12 +65,17 @@ NOT_GIVEN = ("model", "data", "output", "tensorboard_port")
 """Of a training's spec, what has a place of its own."""
 
 
+def require_free(params: Mapping[str, Any]) -> None:
+    """Raises UsageProblem for a parameter that has a place of its own."""
+    given = sorted(set(params) & set(NOT_GIVEN))
+    if given:
+        raise UsageProblem(f"'{given[0]}' is no parameter of a training here", fix="Give base_model and dataset_id.")
+
+
 @router.post("/train", status_code=201)
 def train(asked: TrainRequest, studio: Here) -> TaskShown:
     """Begin a training; what is not given is chosen. It waits for its turn."""
-    given = sorted(set(asked.training_params) & set(NOT_GIVEN))
-    if given:
-        raise UsageProblem(f"'{given[0]}' is no parameter of a training here", fix="Give base_model and dataset_id.")
+    require_free(asked.training_params)
     studio.require_project(asked.project_id)
     dataset = studio.datasets.get(asked.dataset_id)
     if dataset.error:
@@ -182,16 +150,10 @@ def delete(number: Number, studio: Here, result: Annotated[bool, Query()] = Fals
 
 @router.get("/tasks/{number}/metrics")
 def metrics(number: Number, studio: Here, after: Annotated[int, Query(ge=0, le=2**53)] = 0) -> Points:
-    """Losses and the like, from byte `after` of the events on."""
+    """Losses and the like, from byte `after` of the events on, and what was decided on the way."""
     studio.tasks.get(number)
-    series: dict[str, list[tuple[int, float]]] = {}
-    found, end = _events(folder_of(number) / EVENTS_FILE, after)
-    for event in found:
-        if isinstance(event, Metric):
-            for name, value in event.values.items():
-                series.setdefault(name, []).append((event.step, value))
-    thinned = {name: _thinned(points) for name, points in series.items()}
-    return Points(series=thinned, next=end)
+    series, decisions, end = told(folder_of(number) / EVENTS_FILE, after)
+    return Points(series=series, decisions=[DecisionShown(**one) for one in decisions], next=end)
 
 
 @router.get("/tasks/{number}/log")
@@ -205,79 +167,6 @@ def log(number: Number, studio: Here) -> Response:
             opened.seek(max(0, file.stat().st_size - _LOG_BYTES))
             data = opened.read(_LOG_BYTES)
     return Response(data.decode("utf-8", "replace"), media_type="text/plain; charset=utf-8")
-
-
-@router.get("/tasks/{number}/events", response_class=StreamingResponse)
-async def events(
-    number: Number, request: Request, studio: Here, last_event_id: Annotated[str, Header(max_length=20)] = "",
-) -> StreamingResponse:  # fmt: skip
-    """What the task tells, as it tells it, and the task itself whenever it changes.
-
-    An event's id is the byte behind it: whoever was cut off asks with `Last-Event-ID` and misses nothing.
-    """
-    await anyio.to_thread.run_sync(studio.tasks.get, number)
-    start = int(last_event_id) if last_event_id.isascii() and last_event_id.isdigit() else 0
-    return StreamingResponse(
-        _told(studio, number, start, request), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
-    )
-
-
-async def _told(studio: Studio, number: int, start: int, request: Request) -> AsyncIterator[bytes]:
-    file, position, shown, silent = folder_of(number) / EVENTS_FILE, start, "", 0.0
-    while not await request.is_disconnected():
-        task = await anyio.to_thread.run_sync(studio.tasks.get, number)
-        lines, after = await anyio.to_thread.run_sync(_lines, file, position)
-        for line, end in lines:
-            yield b"id: %d\nevent: told\ndata: %s\n\n" % (end, line)
-        position = after
-        now = TaskShown.model_validate(task).model_dump_json()
-        if now != shown:
-            yield b"event: task\ndata: " + now.encode() + b"\n\n"
-        silent = 0.0 if lines or now != shown else silent + _POLL_SECONDS
-        shown = now
-        if task.status in OVER and not lines:
-            return
-        if silent >= _PING_SECONDS:
-            silent = 0.0
-            yield b": ping\n\n"
-        await asyncio.sleep(_POLL_SECONDS)
-
-
-def _lines(file: Path, start: int) -> tuple[list[tuple[bytes, int]], int]:
-    """Whole lines from byte `start` on, a megabyte at most, each with the byte behind it."""
-    try:
-        with file.open("rb") as opened:
-            opened.seek(start)
-            data = opened.read(_LOG_BYTES)
-    except FileNotFoundError:
-        return [], start
-    found: list[tuple[bytes, int]] = []
-    for line in data.splitlines(keepends=True):
-        if not line.endswith(b"\n"):
-            break
-        start += len(line)
-        found.append((line.rstrip(b"\n"), start))
-    return found, start
-
-
-def _events(file: Path, start: int) -> tuple[list[Any], int]:
-    """All events from byte `start` on, and the byte behind the last."""
-    found: list[Any] = []
-    while True:
-        lines, after = _lines(file, start)
-        for line, _ in lines:
-            try:
-                found.append(parse(line))
-            except ValueError:  # the last words of a process that was killed
-                continue
-        if after == start:
-            return found, start
-        start = after
-
-
-def _thinned(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
-    every = -(-len(points) // _MOST_POINTS)
-    return [*points[::every], *(points[-1:] if (len(points) - 1) % every else [])] if every > 1 else points
 
 
 def _clean(text: str) -> str:

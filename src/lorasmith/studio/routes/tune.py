@@ -1,4 +1,4 @@
-"""Searches, and the judges that they may ask."""
+"""Searches."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lorasmith.core import settings
 from lorasmith.core.errors import NotFoundProblem, UsageProblem
-from lorasmith.studio.routes.tasks import NOT_GIVEN, TaskShown
+from lorasmith.studio.routes.tasks import NOT_GIVEN
+from lorasmith.studio.shown import TaskShown
 from lorasmith.studio.state import Here, Number, Studio
 from lorasmith.tuning.spec import LEAST_TRIALS, MOST_TRIALS
 from lorasmith.tuning.variables import DEFAULT_MODEL
@@ -41,14 +42,6 @@ class TuneRequest(BaseModel):
     priority: int = Field(default=0, ge=-100, le=100)
 
 
-class JudgeShown(BaseModel):
-    """A judge of the settings; its key stays where it is."""
-
-    id: str
-    kind: str
-    model: str
-
-
 @router.post("/tune", status_code=201)
 def tune(asked: TuneRequest, studio: Here) -> TaskShown:
     """Begin a search; it waits for its turn."""
@@ -72,12 +65,6 @@ def tune(asked: TuneRequest, studio: Here) -> TaskShown:
     )  # fmt: skip
     studio.queue.wake()
     return TaskShown.model_validate(task)
-
-
-@router.get("/judges")
-def judges() -> list[JudgeShown]:
-    """Those of the settings."""
-    return [JudgeShown(id=name, kind=one.kind, model=one.model) for name, one in settings.load().judges.items()]
 
 
 def _newest(studio: Studio, project: int | None) -> Any:

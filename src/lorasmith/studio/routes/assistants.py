@@ -1,0 +1,302 @@
+"""Assistants: a base, an adapter, a prompt and a manner under one name, which any OpenAI client talks to."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, cast
+
+import anyio
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+
+from lorasmith.core.errors import NotFoundProblem, UsageProblem
+from lorasmith.hub.locate import locate_adapter
+from lorasmith.serve.problems import HttpProblem
+from lorasmith.store.tables import Assistant, Task
+from lorasmith.studio.servings import voice_of
+from lorasmith.studio.state import Here, Number, Studio
+
+router = APIRouter(tags=["assistants"])
+_PATH = "/api/assistants/v1"
+_SAMPLING = ("temperature", "top_p", "top_k", "max_tokens", "repetition_penalty", "seed")
+_Name = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f/]*$")
+]
+_Text = Annotated[str, StringConstraints(max_length=100_000, pattern=r"^[^\x00]*$")]
+_FORWARDED = frozenset({"v1/chat/completions", "v1/completions", "v1/models", "v1/embeddings", "health", "info"})
+
+
+class AssistantRequest(BaseModel):
+    """An assistant as it is to be."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: _Name
+    base_model: str = Field(min_length=1, max_length=400, pattern=r"^[^\x00-\x1f]*$")
+    adapter: Annotated[str, StringConstraints(max_length=4000, pattern=r"^[^\x00-\x1f]*$")] = ""
+    system_prompt: _Text = ""
+    sampling: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = {}
+
+
+class AssistantShown(BaseModel):
+    """An assistant, and whether it answers."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: int
+    name: str
+    base_model: str
+    adapter: str
+    system_prompt: str
+    sampling: dict[str, Any]
+    state: str
+    problem: dict[str, Any] | None
+    serving: int | None
+    path: str
+
+
+class ServingRequest(BaseModel):
+    """A base to be served, with adapters by the names that requests are to call them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    base_model: str = Field(min_length=1, max_length=400)
+    adapters: dict[Annotated[str, StringConstraints(min_length=1, max_length=128)], str] = {}
+
+
+class ServingShown(BaseModel):
+    """A served base, and the names that it answers to; the first is the untouched base."""
+
+    id: int
+    base_model: str
+    state: str
+    voices: list[str]
+    problem: dict[str, Any] | None
+
+
+# Servings.
+
+
+@router.get("/servings")
+def servings(studio: Here) -> list[ServingShown]:
+    return [_serving(studio, task) for task in studio.servings.open()]
+
+
+@router.get("/servings/{number}")
+def serving(number: Number, studio: Here) -> ServingShown:
+    return _serving(studio, _serve_task(studio, number))
+
+
+@router.post("/servings", status_code=201)
+def serve(asked: ServingRequest, studio: Here) -> ServingShown:
+    """Serve a base; one that is served already is given the adapters."""
+    adapters = {name: str(locate_adapter(path)) for name, path in asked.adapters.items()}
+    task = studio.servings.begin(asked.base_model, adapters)
+    studio.queue.wake()
+    return _serving(studio, task)
+
+
+@router.api_route("/servings/{number}/{path:path}", methods=["GET", "POST"], include_in_schema=False)
+async def forward(number: Number, path: str, request: Request, studio: Here) -> StreamingResponse:
+    """What the server itself answers."""
+    if path not in _FORWARDED:
+        raise NotFoundProblem("There is no such route", fix="See /api/docs.")
+    task = await anyio.to_thread.run_sync(_serve_task, studio, number)
+    return await _asked(studio, task, request.method, path, await request.body())
+
+
+# Assistants.
+
+
+@router.get("/assistants")
+def assistants(studio: Here) -> list[AssistantShown]:
+    with studio.database.session() as session:
+        found = session.scalars(select(Assistant).order_by(Assistant.id)).all()
+    return [_shown(studio, one) for one in found]
+
+
+@router.post("/assistants", status_code=201)
+def create(asked: AssistantRequest, studio: Here) -> AssistantShown:
+    return _shown(studio, _kept(studio, Assistant(), asked))
+
+
+@router.put("/assistants/{number}")
+def change(number: Number, asked: AssistantRequest, studio: Here) -> AssistantShown:
+    """What it is from now on. Where base or adapter are others, it has to be started again."""
+    one = _assistant(studio, number)
+    if (one.base_model, one.adapter) != (asked.base_model, asked.adapter):
+        one.is_started = False
+    return _shown(studio, _kept(studio, one, asked))
+
+
+@router.delete("/assistants/{number}", status_code=204)
+def delete(number: Number, studio: Here) -> Response:
+    """Its model and adapter stay."""
+    stop(number, studio)
+    with studio.database.session() as session:
+        session.delete(session.get_one(Assistant, number))
+    return Response(status_code=204)
+
+
+@router.post("/assistants/{number}/start")
+def start(number: Number, studio: Here) -> AssistantShown:
+    """Have it answer: its base is loaded, unless another assistant has loaded it."""
+    one = _assistant(studio, number)
+    adapters = {voice_of(one): str(locate_adapter(one.adapter))} if one.adapter else {}
+    studio.servings.begin(one.base_model, adapters)
+    with studio.database.session() as session:
+        session.get_one(Assistant, number).is_started = True
+    studio.queue.wake()
+    return _shown(studio, _assistant(studio, number))
+
+
+@router.post("/assistants/{number}/stop")
+def stop(number: Number, studio: Here) -> AssistantShown:
+    """Have it answer no more; its base is let go with the last assistant that needs it."""
+    one = _assistant(studio, number)
+    with studio.database.session() as session:
+        session.get_one(Assistant, number).is_started = False
+        others = session.scalars(
+            select(Assistant.id).where(
+                Assistant.is_started, Assistant.base_model == one.base_model, Assistant.id != number
+            )
+        ).first()
+    task = studio.servings.of_base(one.base_model)
+    if one.is_started and task and others is None:
+        studio.tasks.stop(task.id)
+    return _shown(studio, _assistant(studio, number))
+
+
+@router.get("/assistants/v1/models")
+def models(studio: Here) -> dict[str, Any]:
+    """OpenAI's list of models: the assistants that are started."""
+    with studio.database.session() as session:
+        found = session.scalars(select(Assistant).where(Assistant.is_started).order_by(Assistant.id)).all()
+    data = [
+        {"id": one.name, "object": "model", "created": int(one.created_at.timestamp()), "owned_by": "lorasmith"}
+        for one in found
+    ]
+    return {"object": "list", "data": data}
+
+
+@router.post("/assistants/v1/chat/completions")
+async def chat(request: Request, studio: Here) -> StreamingResponse:
+    """OpenAI's chat completions; `model` is an assistant's name. Its prompt and manner are added."""
+    body = _json(await request.body())
+    one = await anyio.to_thread.run_sync(_by_name, studio, body.get("model"))
+    task = await anyio.to_thread.run_sync(studio.servings.of_base, one.base_model)
+    if not one.is_started or task is None:
+        raise HttpProblem(
+            503, f"The assistant '{one.name}' is not started", code="not_started", fix="Start it in the studio."
+        )
+    messages = body.get("messages")
+    if one.system_prompt and isinstance(messages, list):
+        body["messages"] = _with_prompt(one.system_prompt, cast("list[Any]", messages))
+    for name in _SAMPLING:
+        if name in one.sampling and not {name, "max_completion_tokens" if name == "max_tokens" else name} & body.keys():
+            body[name] = int(one.sampling[name]) if name in ("max_tokens", "top_k", "seed") else one.sampling[name]
+    seen = studio.servings.seen(task)
+    body["model"] = voice_of(one) if one.adapter else next(iter(seen.voices), "")
+    if body["model"] not in seen.voices:
+        problem = seen.problem or {}
+        raise HttpProblem(
+            503, f"The assistant '{one.name}' cannot answer yet", code="loading", why=problem.get("what", "It is being loaded."),
+            fix=problem.get("fix") or "Ask again in a moment.",
+        )  # fmt: skip
+    return await _asked(studio, task, "POST", "v1/chat/completions", json.dumps(body).encode())
+
+
+def _with_prompt(prompt: str, messages: list[Any]) -> list[Any]:
+    """Before what the client says itself, which may have a system message of its own: models read one only."""
+    first = messages[0] if messages else None
+    if (
+        isinstance(first, dict)
+        and first.get("role") in ("system", "developer")
+        and isinstance(first.get("content"), str)
+    ):
+        return [{**first, "content": f"{prompt}\n\n{first['content']}"}, *messages[1:]]
+    return [{"role": "system", "content": prompt}, *messages]
+
+
+def _json(body: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise UsageProblem("The request is no JSON object", fix='A right one: {"model": "NAME", "messages": [...]}')
+    return cast("dict[str, Any]", found)
+
+
+async def _asked(studio: Studio, task: Task, method: str, path: str, body: bytes) -> StreamingResponse:
+    status, kind, pieces = await studio.servings.ask(task, method, path, body, "application/json")
+    return StreamingResponse(pieces, status_code=status, media_type=kind, headers={"Cache-Control": "no-store"})
+
+
+def _kept(studio: Studio, one: Assistant, asked: AssistantRequest) -> Assistant:
+    """Written down. Raises UsageProblem for a name that another has, or a field that no request may have."""
+    if unknown := sorted(set(asked.sampling) - set(_SAMPLING)):
+        raise UsageProblem(f"'{unknown[0][:50]}' is no parameter of sampling", fix=f"Known: {', '.join(_SAMPLING)}.")
+    with studio.database.session() as session:
+        one = session.merge(one) if one.id else one
+        for name, value in asked.model_dump().items():
+            setattr(one, name, value)
+        session.add(one)
+        try:
+            session.flush()
+        except IntegrityError:
+            raise UsageProblem(f"There is an assistant '{asked.name}' already", fix="Take another name.") from None
+    return one
+
+
+def _assistant(studio: Studio, number: int) -> Assistant:
+    with studio.database.session() as session:
+        found = session.get(Assistant, number)
+    if found is None:
+        raise NotFoundProblem(f"There is no assistant {number}")
+    return found
+
+
+def _by_name(studio: Studio, name: Any) -> Assistant:
+    with studio.database.session() as session:
+        found = session.scalars(select(Assistant).where(Assistant.name == str(name).replace("\0", ""))).first()
+    if found is None:
+        raise NotFoundProblem(f"There is no assistant '{str(name)[:100]}'", fix=f"See {_PATH}/models.")
+    return found
+
+
+def _shown(studio: Studio, one: Assistant) -> AssistantShown:
+    task = studio.servings.of_base(one.base_model) if one.is_started else None
+    state, problem = "stopped", None
+    if one.is_started:
+        state = "failed" if task is None else "starting"
+        if task is None:
+            problem = {"what": "Its server has ended", "fix": "Start it again."}
+        else:
+            seen = studio.servings.seen(task)
+            state, problem = seen.state, seen.problem
+            if seen.state == "ready" and one.adapter and voice_of(one) not in seen.voices:
+                state = "failed" if seen.problem else "starting"
+            elif state == "ready":
+                problem = None
+    return AssistantShown(
+        id=one.id, name=one.name, base_model=one.base_model, adapter=one.adapter, system_prompt=one.system_prompt,
+        sampling=one.sampling, state=state, problem=problem, serving=task.id if task else None, path=_PATH,
+    )  # fmt: skip
+
+
+def _serve_task(studio: Studio, number: int) -> Task:
+    task = studio.tasks.get(number)
+    if task.kind != "serve":
+        raise NotFoundProblem(f"Task {number} serves nothing")
+    return task
+
+
+def _serving(studio: Studio, task: Task) -> ServingShown:
+    seen = studio.servings.seen(task)
+    return ServingShown(
+        id=task.id, base_model=task.base_model, state=seen.state, voices=list(seen.voices), problem=seen.problem
+    )

@@ -1,0 +1,217 @@
+"""From a training as asked for to a plan: read the data, choose what was not given. What a training does, and what a page shows
+before one is begun."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+from lorasmith import profiles
+from lorasmith.core import settings
+from lorasmith.core.errors import DataProblem, EnvironmentProblem, UsageProblem
+from lorasmith.core.events import Event, Listener, Progress, Warn
+from lorasmith.core.facts import PREFERENCES, DataFacts, ModelFacts, Objective
+from lorasmith.data.examples import Example
+from lorasmith.data.findings import Tally, findings
+from lorasmith.data.formats import FORMATS
+from lorasmith.data.load import Source, open_source
+from lorasmith.data.prepare import prepare
+from lorasmith.data.render import TokenRow
+from lorasmith.data.tokenizer import Tokenizer, load_tokenizer
+from lorasmith.env.folder import has_package, python_for
+from lorasmith.hub.recognise import know_model
+from lorasmith.plan import hardware, learned
+from lorasmith.plan.choose import TrainPlan, choose
+from lorasmith.tracking.track import choose_trackers
+from lorasmith.training.spec import DATA_FILE, HISTORY_FILE, TrainSpec, WorkerSpec
+
+QUANTIZER = "bitsandbytes"
+PlanListener = Callable[[ModelFacts, DataFacts, TrainPlan, Path], None]
+
+
+def planned(spec: TrainSpec, facts: ModelFacts, folder: Path, on_event: Listener, on_plan: PlanListener) -> WorkerSpec:
+    """Read the data into `folder`, choose what was not given, and say so."""
+    data_facts, tokenizer = _prepared(spec, facts, folder / DATA_FILE, on_event)
+    plan, can_quantize = _chosen(spec, facts, data_facts)
+    on_plan(facts, data_facts, plan, folder)
+    told = choose_trackers(spec.tracker)
+    return WorkerSpec(
+        spec=spec,
+        plan=plan,
+        model_id=facts.id,
+        model_revision=facts.revision,
+        model_folder=facts.local_folder,
+        family=facts.family,
+        template=tokenizer.template if spec.template else "",
+        data_facts=data_facts.model_dump(),
+        run_folder=folder,
+        can_quantize=can_quantize,
+        trackers=told.local,
+        integrations=told.integrations,
+    )
+
+
+class Foreseen(NamedTuple):
+    """What a training would be."""
+
+    model: ModelFacts
+    data: DataFacts
+    plan: TrainPlan
+    warnings: list[str]
+    """What is odd about the data."""
+    free_bytes: int
+    """For the worker, on the plan's device."""
+    seconds: float | None
+    """As the last trainings of this model took for a token; None where there was none."""
+
+
+Known = dict[str, tuple[DataFacts, list[str]]]
+"""What data was found to hold, by what was asked of it: counting the tokens of a large file again takes minutes."""
+
+
+def foresee(spec: TrainSpec, known: Known | None = None) -> Foreseen:
+    """The plan of a training that is not begun; nothing of it stays on disk. Raises what `train` raises before it begins."""
+    facts = know_model(spec.model)
+    python_for(facts.local_folder)
+    file = Path(spec.data)
+    stat = file.stat() if file.is_file() else None
+    asked = (
+        str(facts.local_folder), str(file), stat and (stat.st_size, stat.st_mtime_ns), spec.template, spec.columns,
+        spec.objective, spec.skip_bad_rows, spec.eval_fraction, spec.seed, spec.loss_on, spec.beta is not None,
+    )  # fmt: skip
+    key = repr(asked)
+    found = (known or {}).get(key)
+    if found is None:
+        warnings: list[str] = []
+
+        def hear(event: Event) -> None:
+            if isinstance(event, Warn):
+                warnings.append(event.message)
+
+        with tempfile.TemporaryDirectory(prefix="lorasmith-plan-") as folder:
+            data_facts, _ = _prepared(spec, facts, Path(folder) / DATA_FILE, hear)
+        found = data_facts, warnings
+        if known is not None:
+            known[key] = found
+    plan, _ = _chosen(spec, facts, found[0])
+    machine = hardware.observe()
+    free = machine.gpu_free_bytes if plan.device == "cuda" else machine.ram_free_bytes
+    return Foreseen(facts, found[0], plan, found[1], free, _seconds(facts, found[0], plan))
+
+
+def _seconds(facts: ModelFacts, data: DataFacts, plan: TrainPlan) -> float | None:
+    """Tokens to be read over tokens a second of the last training of the same base and method on this machine."""
+    try:
+        history = json.loads((settings.load().adapters_dir / HISTORY_FILE).read_text(encoding="utf-8"))
+        rates = [
+            one["tokens_per_second"] for one in history if (one["model_id"], one["method"]) == (facts.id, plan.method)
+        ]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if not rates or not rates[-1]:
+        return None
+    return plan.steps * plan.effective_batch * data.num_tokens / max(1, data.num_rows) / rates[-1]
+
+
+def _prepared(spec: TrainSpec, facts: ModelFacts, file: Path, on_event: Listener) -> tuple[DataFacts, Tokenizer]:
+    """The data as token rows in `file`. Raises DataProblem."""
+    tokenizer = load_tokenizer(facts.local_folder, template=spec.template)
+    source = open_source(Path(spec.data), columns=spec.columns, skip_bad_rows=spec.skip_bad_rows)
+    objective = _objective(spec, source)
+    _require_for(objective, spec, facts)
+    tally = Tally(tokenizer)
+
+    def count(examples: list[Example], rows: list[TokenRow]) -> None:
+        for example, row in zip(examples, rows, strict=True):
+            tally.add(example, row)
+        on_event(Progress(stage="prepare", done=tally.num_rows, total=0, unit="rows"))
+
+    data_facts = prepare(
+        source, tokenizer, file, objective=objective, eval_fraction=spec.eval_fraction, seed=spec.seed,
+        learn_all=spec.loss_on == "all", on_rows=count,
+    )  # fmt: skip
+    _judge(tally, on_event)
+    return data_facts, tokenizer
+
+
+def _chosen(spec: TrainSpec, facts: ModelFacts, data: DataFacts) -> tuple[TrainPlan, bool]:
+    """The plan, and whether the base can be held in 4 bit. Raises DoesNotFitProblem, EnvironmentProblem."""
+    machine = hardware.observe()
+    given = given_in(spec)
+    device = machine.device if given.get("device") in (None, "auto") else given["device"]
+    profile = profiles.get(spec.profile) if spec.profile else None
+    if profile:
+        profiles.require_match(profile, facts)
+    can_quantize = has_package(python_for(facts.local_folder), QUANTIZER)
+    plan = choose(
+        given, facts, data, machine, learned.correction("train", device, facts.family), profile=profile,
+        can_quantize=can_quantize,
+    )  # fmt: skip
+    if plan.method == "qlora" and not can_quantize:
+        raise EnvironmentProblem(
+            "QLoRA needs a package that is missing: bitsandbytes",
+            why="It holds the base in 4 bit (NF4, double quantization), on GPUs and CPUs.",
+            fix="pip install bitsandbytes, or for an installed model: lorasmith install MODEL --quantization 4bit",
+        )
+    return plan, can_quantize
+
+
+def _judge(tally: Tally, on_event: Listener) -> None:
+    """Raises DataProblem for what would spoil the training; what is only odd is told (DAT-2)."""
+    found = findings(tally)
+    if found and found[0].level == "fatal":
+        raise DataProblem(
+            f"This data would spoil the training: {found[0]}",
+            why="; ".join(str(other) for other in found[1:]),
+            fix=found[0].fix,
+        )
+    for finding in found:
+        on_event(Warn(message=f"{finding}."))
+
+
+def given_in(spec: TrainSpec) -> dict[str, Any]:
+    """What the user gave, as the rules want it."""
+    given = {name: value for name, value in spec.model_dump().items() if value is not None}
+    targets = given.get("target_modules")
+    if targets and targets not in (profiles.ALL_LINEAR, profiles.ATTENTION):
+        given["target_modules"] = [name.strip() for name in targets.split(",") if name.strip()]
+    return given
+
+
+def _objective(spec: TrainSpec, source: Source) -> Objective:
+    """What is asked for, where the format can serve it, else what the format is for. Raises DataProblem."""
+    fitting = source.format.objectives
+    if spec.objective == "auto" and fitting:
+        return cast("Objective", fitting[0])
+    if spec.objective in fitting:
+        return cast("Objective", spec.objective)
+    serving = [one.name for one in FORMATS.all() if spec.objective in one.objectives]
+    raise DataProblem(
+        f"'{source.path.name}' is {source.format.name}, from which nothing can be learnt with --objective {spec.objective}",
+        why=f"It serves: {', '.join(fitting)}." if fitting else "It is for models that see or hear.",
+        fix=f"Formats for {spec.objective}: {', '.join(serving)}."
+        if serving
+        else "Give conversations, pairs or texts.",
+    )
+
+
+def _require_for(objective: Objective, spec: TrainSpec, facts: ModelFacts) -> None:
+    """Raises EnvironmentProblem where preferences are to be learnt and their trainers are missing, UsageProblem for an option
+    that belongs to them alone."""
+    if objective not in PREFERENCES:
+        if spec.beta is not None:
+            raise UsageProblem(
+                f"--beta says nothing to --objective {objective}", why="It holds a model that learns preferences back.",
+                fix=f"Leave it out, or take one of: {', '.join(PREFERENCES)}.",
+            )  # fmt: skip
+        return
+    python = python_for(facts.local_folder)
+    if missing := [name for name in ("trl", "datasets") if not has_package(python, name)]:
+        raise EnvironmentProblem(
+            f"--objective {objective} needs packages that are missing: {', '.join(missing)}",
+            why="Preferences are learnt by TRL's trainers.",
+            fix=f"pip install 'lorasmith[preferences]', or for an installed model: uv pip install --python {python} trl datasets",
+        )
