@@ -107,10 +107,12 @@ def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> Path:
     return path
 
 
+def write_sums(folder: Path) -> Path:
+    """Forty small questions with answers."""
+    rows = ({"question": f"{i} and {i}?", "answer": f"{2 * i}"} for i in range(40))
+    return write_rows(folder / "sums.jsonl", rows)
+
+
 @pytest.fixture
 def sums(tmp_path: Path) -> Path:
-    """Forty small questions with answers."""
-    return write_rows(
-        tmp_path / "sums.jsonl",
-        ({"question": f"{i} and {i}?", "answer": f"{2 * i}"} for i in range(40)),
-    )
+    return write_sums(tmp_path)

@@ -3,96 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx2
-import psutil
 import pytest
-
-QUICK = {"max_steps": 12, "eval_fraction": 0.3, "no_tensorboard": True}
-LONG = QUICK | {"max_steps": 100_000, "epochs": 1000, "patience": 10_000, "overfitting_threshold": 1e6}
-
-
-class StudioServer:
-    """`lorasmith studio` on a free port, in a home of its own."""
-
-    def __init__(self, home: Path):
-        self.home = home
-        self.process: subprocess.Popen[str] | None = None
-        self.url = ""
-
-    def start(self) -> StudioServer:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("LORASMITH_")}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "lorasmith", "studio", "--port", "0", "--no-browser"], stdout=subprocess.PIPE, text=True,
-            env=environment | {"LORASMITH_HOME": str(self.home)},
-        )  # fmt: skip
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            if found := re.search(r"http://\S+/api$", line.strip()):
-                self.url = found.group(0)
-                break
-        while True:
-            try:
-                if httpx2.get(f"{self.url}/health", timeout=5).status_code == 200:
-                    return self
-            except httpx2.HTTPError:
-                assert self.process.poll() is None
-                time.sleep(0.05)
-
-    def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
-        if self.process:
-            self.process.send_signal(how)
-            self.process.communicate(timeout=30)
-
-    def get(self, path: str, status: int = 200, **query: Any) -> Any:
-        return self._said(httpx2.get(self.url + path, params=query, timeout=60), status)
-
-    def post(self, path: str, body: Any = None, status: int = 200) -> Any:
-        return self._said(httpx2.post(self.url + path, json=body, timeout=60), status)
-
-    def delete(self, path: str, status: int = 204, **query: Any) -> Any:
-        return self._said(httpx2.delete(self.url + path, params=query, timeout=60), status)
-
-    def upload(self, name: str, data: bytes, status: int = 201) -> Any:
-        files = {"file": (name, data, "application/octet-stream")}
-        return self._said(httpx2.post(f"{self.url}/upload-dataset", files=files, timeout=60), status)
-
-    def until(self, number: int, *statuses: str, seconds: float = 90) -> Any:
-        deadline = time.monotonic() + seconds
-        while (task := self.get(f"/tasks/{number}"))["status"] not in statuses:
-            assert time.monotonic() < deadline, task
-            time.sleep(0.1)
-        return task
-
-    @staticmethod
-    def _said(response: Any, status: int) -> Any:
-        assert response.status_code == status, response.text
-        kind = response.headers.get("content-type", "")
-        return response.json() if "json" in kind else response.text
-
-
-@contextmanager
-def running(home: Path) -> Iterator[StudioServer]:
-    server = StudioServer(home).start()
-    try:
-        yield server
-    finally:
-        server.kill()
-        for one in psutil.process_iter(["cmdline", "environ"]):
-            is_ours = (one.info["environ"] or {}).get("LORASMITH_HOME") == str(home)
-            if is_ours and "lorasmith.studio.running" in (one.info["cmdline"] or []):
-                one.kill()
+from tests.studio import LONG, QUICK, StudioServer, begin, running
 
 
 @pytest.fixture(scope="module")
@@ -104,13 +24,6 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudioServer]:
 @pytest.fixture
 def dataset(studio: StudioServer, sums: Path) -> Any:
     return studio.upload("sums.jsonl", sums.read_bytes())
-
-
-def begin(
-    studio: StudioServer, model: Path, dataset: Any, params: dict[str, Any], status: int = 201, **more: Any
-) -> Any:
-    asked = {"task_name": "a run", "base_model": str(model), "dataset_id": dataset["id"], "training_params": params}
-    return studio.post("/train", asked | more, status)
 
 
 def test_from_an_upload_to_an_adapter(studio: StudioServer, tiny_llama: Path, sums: Path, dataset: Any) -> None:
@@ -142,11 +55,32 @@ def test_events_come_live_and_go_on_where_they_were_cut_off(
     number = begin(studio, tiny_llama, dataset, QUICK)["id"]
     whole = list(_events(studio, number))
     told = [(one["id"], one["data"]) for one in whole if one["event"] == "told"]
-    assert json.loads(whole[-1]["data"])["status"] == "completed"
+    assert whole[-1]["event"] == "over"
+    task: dict[str, Any] = {}
+    for one in whole:
+        if one["event"] == "task":
+            task |= json.loads(one["data"])
+    assert task == studio.get(f"/tasks/{number}")
     assert sum('"loss/train"' in data for _, data in told) == 12
     half = told[len(told) // 2]
     rest = [(one["id"], one["data"]) for one in _events(studio, number, last=half[0]) if one["event"] == "told"]
     assert [half, *rest] == told[len(told) // 2 :]
+
+
+def test_one_stream_tells_of_all_tasks(studio: StudioServer, tiny_llama: Path, dataset: Any) -> None:
+    """STU-2, STU-9: what is put together of it is what the tasks are; a page that comes later hears of what is new."""
+    tasks: dict[int, dict[str, Any]] = {}
+    with httpx2.stream("GET", f"{studio.url}/events", timeout=60) as response:
+        lines = response.iter_lines()
+        assert next(lines) == ": here"
+        numbers = {begin(studio, tiny_llama, dataset, QUICK)["id"] for _ in range(2)}
+        while {number for number in numbers if tasks.get(number, {}).get("status") == "completed"} != numbers:
+            line = next(lines)
+            if line.startswith("data: "):
+                new = json.loads(line.removeprefix("data: "))
+                tasks.setdefault(new["id"], {}).update(new)
+    for number in numbers:
+        assert tasks[number] == studio.get(f"/tasks/{number}")
 
 
 def _events(studio: StudioServer, number: int, last: str = "") -> Iterator[dict[str, str]]:

@@ -143,7 +143,7 @@ class Servings:
         for task in tasks:
             seen = await self._asked(task)
             if seen.state == "ready":
-                adapters = _adapters_of(task) | wanted.get(task.base_model, {})
+                adapters = adapters_of(task) | wanted.get(task.base_model, {})
                 seen = await self._complete(task, seen, adapters)
             self._seen[task.id] = seen
         for number in set(self._seen) - {task.id for task in tasks}:
@@ -200,6 +200,7 @@ def voice_of(assistant: Assistant) -> str:
     return f"assistant-{assistant.id}"
 
 
-def _adapters_of(task: Task) -> dict[str, str]:
+def adapters_of(task: Task) -> dict[str, str]:
+    """Paths by the names that a serve task was asked to know them by."""
     pairs = (one.partition("=") for one in task.training_params.get("adapter", []))
     return {name: path for name, _, path in pairs}

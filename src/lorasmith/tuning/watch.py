@@ -18,6 +18,8 @@ class Standing(NamedTuple):
     trials: list[TrialRow]
     best: int | None
     best_params: dict[str, Any]
+    best_options: dict[str, Any]
+    """The same, as a training is asked for them."""
     importances: dict[str, float]
     verdict: str
 
@@ -28,8 +30,8 @@ def standing(folder: Path, name: str, storage: str = "") -> Standing | None:
     report = _report(folder)
     if report:
         return Standing(
-            report.kind.title, report.kind.higher_is_better, report.trials, report.best, report.best_params, report.importances,
-            report.verdict,
+            report.kind.title, report.kind.higher_is_better, report.trials, report.best, report.best_params,
+            _options(folder, report.best_params), report.importances, report.verdict,
         )  # fmt: skip
     from lorasmith.tuning.launch import STUDIES_FILE, row_of
     from lorasmith.tuning.ledger import entries_of
@@ -43,8 +45,22 @@ def standing(folder: Path, name: str, storage: str = "") -> Standing | None:
     furthest = max((max(row.losses) for row in known), default=0)
     leader = min((row for row in known if furthest in row.losses), key=lambda row: row.losses[furthest], default=None)
     return Standing(
-        "validation loss", False, rows, leader.number if leader else None, leader.params if leader else {}, {}, ""
+        "validation loss", False, rows, leader.number if leader else None, leader.params if leader else {}, {}, {}, ""
     )
+
+
+def _options(folder: Path, params: dict[str, Any]) -> dict[str, Any]:
+    from lorasmith.training.spec import WorkerSpec
+    from lorasmith.tuning.launch import START_FILE
+    from lorasmith.tuning.space import as_given
+
+    try:
+        start = WorkerSpec.model_validate_json((folder / START_FILE).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    found = as_given(params, start.plan)
+    targets = found["target_modules"]
+    return found | {"target_modules": targets if isinstance(targets, str) else ",".join(targets)}
 
 
 def _report(folder: Path) -> TuneReport | None:

@@ -273,6 +273,8 @@ export interface Trials {
   /** Number of the best trial so far. */
   best: number | null;
   best_params: Record<string, unknown>;
+  /** The same, as `training_params` of a training; empty while the search is under way. */
+  best_options: Record<string, unknown>;
   importances: Record<string, number>;
   /** One sentence, once it is over. */
   verdict: string;

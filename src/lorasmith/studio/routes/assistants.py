@@ -16,7 +16,7 @@ from lorasmith.core.errors import NotFoundProblem, UsageProblem
 from lorasmith.hub.locate import locate_adapter
 from lorasmith.serve.problems import HttpProblem
 from lorasmith.store.tables import Assistant, Task
-from lorasmith.studio.servings import voice_of
+from lorasmith.studio.servings import adapters_of, voice_of
 from lorasmith.studio.state import Here, Number, Studio
 
 router = APIRouter(tags=["assistants"])
@@ -193,7 +193,7 @@ async def chat(request: Request, studio: Here) -> StreamingResponse:
             503, f"The assistant '{one.name}' is not started", code="not_started", fix="Start it in the studio."
         )
     messages = body.get("messages")
-    if one.system_prompt and isinstance(messages, list):
+    if one.system_prompt and isinstance(messages, list) and messages:
         body["messages"] = _with_prompt(one.system_prompt, cast("list[Any]", messages))
     for name in _SAMPLING:
         if name in one.sampling and not {name, "max_completion_tokens" if name == "max_tokens" else name} & body.keys():
@@ -297,6 +297,8 @@ def _serve_task(studio: Studio, number: int) -> Task:
 
 def _serving(studio: Studio, task: Task) -> ServingShown:
     seen = studio.servings.seen(task)
+    is_whole = seen.problem is not None or set(adapters_of(task)) <= set(seen.voices)
     return ServingShown(
-        id=task.id, base_model=task.base_model, state=seen.state, voices=list(seen.voices), problem=seen.problem
-    )
+        id=task.id, base_model=task.base_model, state=seen.state if is_whole else "starting", voices=list(seen.voices),
+        problem=seen.problem,
+    )  # fmt: skip

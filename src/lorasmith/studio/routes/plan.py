@@ -23,6 +23,11 @@ _SHOWN = (
     "epochs", "micro_batch", "accumulation", "max_length", "packing", "precision", "optimizer", "checkpointing", "evaluations",
 )  # fmt: skip
 """Of a plan, in the order in which one reads it."""
+_OPTIONS = {
+    "rank": "lora_r", "alpha": "lora_alpha", "dropout": "lora_dropout", "micro_batch": "batch_size",
+    "accumulation": "gradient_accumulation",
+}  # fmt: skip
+"""What a plan's parameters are called where they are asked for, unless by the same name."""
 _MOST_KNOWN = 100
 
 
@@ -37,7 +42,7 @@ class PlanRequest(BaseModel):
 
 
 class ParameterShown(BaseModel):
-    """A parameter, and why it is so."""
+    """A parameter, by the name that a spec has for it where it may be given, and why it is so."""
 
     name: str
     value: Any
@@ -82,8 +87,8 @@ def plan(asked: PlanRequest, studio: Here) -> PlanShown:
     return PlanShown(
         parameters=[
             ParameterShown(
-                name=name, value=getattr(chosen, name), reason=chosen.reasons.get(name, ""),
-                is_given=name in asked.training_params and name in given,
+                name=_OPTIONS.get(name, name), value=getattr(chosen, name), reason=chosen.reasons.get(name, ""),
+                is_given=_OPTIONS.get(name, name) in given.keys() & asked.training_params.keys(),
             )
             for name in _SHOWN if getattr(chosen, name) is not None
         ],

@@ -72,6 +72,7 @@ class TrialsShown(BaseModel):
     trials: list[TrialShown]
     best: int | None
     best_params: dict[str, Any]
+    best_options: dict[str, Any]
     importances: dict[str, float]
     verdict: str
 
@@ -136,7 +137,14 @@ def trials(number: Number, studio: Here) -> TrialsShown:
         found = standing(folder, str(params.get("name") or folder.name), str(params.get("storage") or ""))
     if found is None:
         return TrialsShown(
-            figure="", higher_is_better=True, trials=[], best=None, best_params={}, importances={}, verdict=""
+            figure="",
+            higher_is_better=True,
+            trials=[],
+            best=None,
+            best_params={},
+            best_options={},
+            importances={},
+            verdict="",
         )
     return TrialsShown.model_validate(found._asdict(), from_attributes=True)
 

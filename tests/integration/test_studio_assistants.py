@@ -1,0 +1,126 @@
+"""Assistants, and what is served for pages: many voices over one base, answering OpenAI's own client (STU-6)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+from tests.conftest import write_sums
+from tests.studio import QUICK, StudioServer, begin, running
+
+SAID = [{"role": "user", "content": "1 + 1 ="}]
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudioServer]:
+    with running(tmp_path_factory.mktemp("studio")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def adapter(studio: StudioServer, tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    dataset = studio.upload("sums.jsonl", write_sums(tmp_path_factory.mktemp("data")).read_bytes())
+    done = studio.until(
+        begin(studio, tiny_llama, dataset, QUICK | {"learning_rate": 0.05})["id"], "completed", "failed"
+    )
+    return str(done["measured"]["adapter"])
+
+
+def until_ready(studio: StudioServer, number: int) -> Any:
+    deadline = time.monotonic() + 60
+    while True:
+        one = next(one for one in studio.get("/assistants") if one["id"] == number)
+        if one["state"] in ("ready", "failed"):
+            return one
+        assert time.monotonic() < deadline, one
+        time.sleep(0.2)
+
+
+def test_assistants_answer_openais_client(studio: StudioServer, adapter: str, tiny_llama: Path) -> None:
+    """STU-6: two over one loaded base, each with its own adapter and prompt; a stream; stopped, they say so."""
+    asked = {"base_model": str(tiny_llama), "sampling": {"temperature": 0, "max_tokens": 8}}
+    plain = studio.post("/assistants", {"name": "Помощник", **asked}, 201)
+    tuned = studio.post(
+        "/assistants", {"name": "tuned", "adapter": adapter, "system_prompt": "Answer with a number.", **asked}, 201
+    )
+    assert "already" in studio.post("/assistants", {"name": "tuned", **asked}, 400)["error"]["message"]
+    client = openai.OpenAI(base_url=f"{studio.url}/assistants/v1", api_key="none", max_retries=0)
+    with pytest.raises(openai.APIStatusError, match="not started"):
+        client.chat.completions.create(model="tuned", messages=SAID)
+    for one in (plain, tuned):
+        studio.post(f"/assistants/{one['id']}/start")
+    ready = [until_ready(studio, one["id"]) for one in (plain, tuned)]
+    assert [one["state"] for one in ready] == ["ready", "ready"], ready
+    assert ready[0]["serving"] == ready[1]["serving"], "one base, loaded once"
+    assert {one.id for one in client.models.list()} == {"Помощник", "tuned"}
+
+    answers = {
+        name: client.chat.completions.create(model=name, messages=SAID, temperature=0).choices[0].message.content
+        for name in ("Помощник", "tuned")
+    }
+    assert answers["Помощник"] != answers["tuned"]
+    pieces = [
+        chunk.choices[0].delta.content or ""
+        for chunk in client.chat.completions.create(model="tuned", messages=SAID, stream=True)
+        if chunk.choices
+    ]
+    assert "".join(pieces) == answers["tuned"]
+    used = client.chat.completions.create(model="tuned", messages=SAID).usage
+    longer = client.chat.completions.create(model="tuned", messages=[{"role": "system", "content": "x"}, *SAID]).usage
+    assert used is not None
+    assert longer is not None
+    assert used.completion_tokens <= 8
+    assert longer.prompt_tokens > used.prompt_tokens, "its own prompt stays before the client's"
+    with pytest.raises(openai.NotFoundError, match="nobody"):
+        client.chat.completions.create(model="nobody", messages=SAID)
+    with pytest.raises(openai.BadRequestError):
+        client.chat.completions.create(model="tuned", messages=[])
+
+    studio.post(f"/assistants/{plain['id']}/stop")
+    assert until_ready(studio, tuned["id"])["state"] == "ready", "the other needs the base"
+    assert studio.post(f"/assistants/{tuned['id']}/stop")["state"] == "stopped"
+    studio.until(ready[0]["serving"], "stopped", "completed")
+    studio.delete(f"/assistants/{plain['id']}")
+    studio.delete(f"/assistants/{tuned['id']}")
+    assert studio.get("/assistants") == []
+
+
+def test_base_and_adapter_side_by_side(studio: StudioServer, adapter: str, tiny_llama: Path) -> None:
+    """STU-2: a finished training is tried beside its base; a second adapter comes to the server that runs."""
+    one = studio.post("/servings", {"base_model": str(tiny_llama), "adapters": {"first": adapter}}, 201)
+    deadline = time.monotonic() + 60
+    while (seen := studio.get(f"/servings/{one['id']}"))["state"] != "ready":
+        assert time.monotonic() < deadline, seen
+        time.sleep(0.2)
+    assert "first" in seen["voices"]
+    again = studio.post("/servings", {"base_model": str(tiny_llama), "adapters": {"second": adapter}}, 201)
+    assert again["id"] == one["id"]
+    while "second" not in studio.get(f"/servings/{one['id']}")["voices"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    path = f"/servings/{one['id']}/v1/chat/completions"
+    said = {"messages": SAID, "temperature": 0, "max_tokens": 8}
+    answers = [
+        studio.post(path, said | {"model": voice})["choices"][0]["message"]["content"]
+        for voice in (seen["voices"][0], "first", "second")
+    ]
+    assert answers[0] != answers[1] == answers[2]
+    studio.get(f"/servings/{one['id']}/metrics", 404)
+    studio.post(f"/tasks/{one['id']}/stop")
+    studio.until(one["id"], "stopped", "completed")
+    studio.post(path, said | {"model": "first"}, 503)
+
+
+def test_an_adapter_that_is_not_there_is_said(studio: StudioServer, tiny_llama: Path) -> None:
+    """STU-6, QLT-1"""
+    asked = {"name": "lost", "base_model": str(tiny_llama), "adapter": "/nowhere/lora"}
+    number = studio.post("/assistants", asked, 201)["id"]
+    assert "/nowhere/lora" in studio.post(f"/assistants/{number}/start", status=404)["error"]["message"]
+    wrong = studio.post("/assistants", asked | {"name": "x", "sampling": {"colour": 1}}, 400)
+    assert "colour" in wrong["error"]["message"]
+    studio.put(f"/assistants/{number}", asked | {"name": "renamed", "adapter": ""})
+    assert [one["name"] for one in studio.get("/assistants")] == ["renamed"]
