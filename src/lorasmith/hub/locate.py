@@ -35,8 +35,12 @@ def locate_here(model: str, known: settings.Settings) -> ModelPlace | None:
         raise UsageProblem("No model was named", fix="Try:  lorasmith check demo")
     if model == "demo":
         return ModelPlace(MODEL_FOLDER, "demo")
-    folder = Path(model).expanduser()
-    if folder.is_dir():
+    try:
+        folder = Path(model).expanduser()
+        is_folder = folder.is_dir()
+    except (OSError, RuntimeError):  # longer than a path can be, or below a user's home whom nobody knows
+        return None
+    if is_folder:
         return (
             _installed_place(folder.absolute())
             if is_complete(folder)
@@ -57,7 +61,7 @@ def hub_id_of(model: str, known: settings.Settings) -> str:
         return model
     names = ["demo", *(folder.name for folder in installed_folders(known.models_dir))]
     raise NotFoundProblem(
-        f"There is no model '{model}'", why=nearest(model, names),
+        f"There is no model '{model[:200]}'", why=nearest(model, names),
         fix="Name a folder, an installed model, 'demo', or owner/name on the Hub.",
     )  # fmt: skip
 

@@ -75,7 +75,7 @@ def as_http(problem: Exception) -> tuple[int, dict[str, Any]]:
     id_ = secrets.token_hex(4)
     log.error("error %s: %s", id_, problem, exc_info=problem)
     return 500, error_body(
-        f"The model failed on this request (error {id_})", status=500, code="model_error",
+        f"This request has failed (error {id_})", status=500, code="model_error",
         hint=f"What happened is in the server's log under {id_}.",
     )  # fmt: skip
 

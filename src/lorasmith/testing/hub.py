@@ -4,8 +4,8 @@
         hub.rules["owner/name"] = Rules(gated="manual")
         # HF_ENDPOINT=hub.url  →  the real huggingface_hub client
 
-Spoken: model info (with `blobs`), tree (in pages), resolve by HEAD and GET with ranges, ETag, commit and linked-size headers, the
-redirect of large files to another path, errors by `X-Error-Code`. Large files may be sparse: `sparse` makes one.
+Spoken: search, model info (with `blobs`), tree (in pages), resolve by HEAD and GET with ranges, ETag, commit and linked-size
+headers, the redirect of large files to another path, errors by `X-Error-Code`. Large files may be sparse: `sparse` makes one.
 """
 
 from __future__ import annotations
@@ -200,6 +200,9 @@ class _Handler(BaseHTTPRequestHandler):
         steps = steps[2:] if is_api else steps
         if steps[0] == "cdn":
             steps = steps[1:]
+        if is_api and not steps:
+            self._listed(self.query.get("search", ""))
+            return
         repository, rest = "/".join(steps[:2]), steps[2:]
         rules = self.hub.rules.get(repository, Rules())
         time.sleep(self.hub.delay + rules.delay)
@@ -217,6 +220,21 @@ class _Handler(BaseHTTPRequestHandler):
             self._resolve(repository, rules, rest[1], "/".join(rest[2:]))
         else:
             self._refuse(HTTPStatus.NOT_FOUND, "", "Not found")
+
+    def _listed(self, text: str) -> None:
+        """What a search finds: names that hold the text, without those that are private."""
+        found = [
+            f"{folder.parent.name}/{folder.name}"
+            for folder in sorted(self.hub.root.glob("*/*"))
+            if folder.is_dir() and text.lower() in f"{folder.parent.name}/{folder.name}".lower()
+        ]
+        rules = {name: self.hub.rules.get(name, Rules()) for name in found}
+        said = [
+            {"id": name, "downloads": 1, "likes": 0, "pipeline_tag": rule.pipeline_tag, "gated": rule.gated}
+            for name, rule in rules.items()
+            if not rule.private
+        ]
+        self._send_json(said)
 
     def _knows_token(self) -> bool:
         return self.headers.get("Authorization") == f"Bearer {self.hub.token}"
