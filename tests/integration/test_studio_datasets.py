@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from tests.studio import StudioServer, running
 
@@ -99,3 +101,47 @@ def test_the_sample_is_there_once(studio: StudioServer) -> None:
     one = studio.post("/datasets/sample", {}, 201)
     assert one["num_rows"] == 300
     assert studio.post("/datasets/sample", {}, 201)["id"] == one["id"]
+
+
+def test_a_large_file_is_read_by_a_process_of_its_own(tmp_path: Path) -> None:
+    """STU-3, STU-10: the upload is answered at once, what it holds is known later; a reading that dies is told or done again."""
+    line = b'{"question": "How much is one and one?", "answer": "It is two."}\n'
+    with running(tmp_path / "home") as studio:
+        made = studio.upload("large.jsonl", line * 100_000)
+        assert (made["is_read"], made["num_rows"]) == (False, 0)
+        asked = {"task_name": "a", "base_model": "demo", "dataset_id": made["id"]}
+        assert "still being read" in studio.post("/train", asked, 400)["error"]["message"]
+        assert (
+            "still being read"
+            in studio.post("/plan", {"base_model": "demo", "dataset_id": made["id"]}, 400)["error"]["message"]
+        )
+        until_read(studio, made["id"])
+        assert studio.get(f"/datasets/{made['id']}")["num_rows"] == 100_000
+
+        broken = studio.upload("broken.jsonl", line * 100_000)
+        reading_of(broken["id"]).kill()
+        assert "broken off" in until_read(studio, broken["id"])["error"]["what"]
+
+        left = studio.upload("left.jsonl", line * 100_000)
+        studio.kill()
+        reading_of(left["id"]).kill()
+        studio.start()
+        assert until_read(studio, left["id"])["num_rows"] == 100_000
+
+
+def reading_of(number: int) -> psutil.Process:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        for one in psutil.process_iter(["cmdline"]):
+            if (one.info["cmdline"] or [])[-2:] == ["lorasmith.studio.reading", str(number)]:
+                return one
+        time.sleep(0.02)
+    raise AssertionError("nothing reads it")
+
+
+def until_read(studio: StudioServer, number: int) -> Any:
+    deadline = time.monotonic() + 60
+    while not (one := studio.get(f"/datasets/{number}"))["is_read"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return one

@@ -51,6 +51,7 @@ def create_app(studio: Studio, spec: StudioSpec) -> FastAPI:
         await studio.pulse.close()
         await studio.servings.close()
         await anyio.to_thread.run_sync(studio.queue.close)
+        studio.reader.close()
         studio.database.close()
 
     app = FastAPI(

@@ -7,7 +7,7 @@ import hashlib
 import re
 import shutil
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,11 +79,30 @@ class Datasets:
             changes = {"format": inspection.format, "num_rows": inspection.num_rows, "facts": facts, "error": None}
         except LorasmithError as problem:
             changes = {"error": problem.as_dict()}
+        return self._changed(number, changes)
+
+    def refuse(self, number: int, problem: LorasmithError) -> Dataset:
+        """Say that nothing can be learnt from it, and why."""
+        return self._changed(number, {"error": problem.as_dict()})
+
+    def _changed(self, number: int, changes: Mapping[str, Any]) -> Dataset:
         with self.database.session() as session:
             row = session.get_one(Dataset, number)
             for name, value in changes.items():
                 setattr(row, name, value)
         return self.get(number)
+
+    @staticmethod
+    def require_read(dataset: Dataset) -> None:
+        """Raises UsageProblem while it is not known what it holds."""
+        if not dataset.format and not dataset.error:
+            raise UsageProblem(f"'{dataset.name}' is still being read", fix="Try again in a moment.")
+
+    def unread(self) -> Sequence[Dataset]:
+        """Those of which it is not known yet what they hold."""
+        asked = select(Dataset).where(Dataset.deleted_at.is_(None), Dataset.format == "")
+        with self.database.session() as session:
+            return [one for one in session.scalars(asked).all() if one.error is None]
 
     def get(self, number: int) -> Dataset:
         """Raises NotFoundProblem, also for one that was deleted."""

@@ -13,12 +13,15 @@ from lorasmith.core.errors import DataProblem, EnvironmentProblem, UsageProblem
 from lorasmith.data.records import read_records
 from lorasmith.store.tables import Dataset
 from lorasmith.studio.datasets import Datasets
+from lorasmith.studio.reading import Reader
 
 Row = dict[str, Any]
 _SUFFIX = ".jsonl"
 
 
-def edited(datasets: Datasets, number: int, changes: Mapping[int, Row | None], added: Iterable[Row]) -> Dataset:
+def edited(
+    datasets: Datasets, reader: Reader, number: int, changes: Mapping[int, Row | None], added: Iterable[Row]
+) -> Dataset:
     """The next version: rows by their line as `changes` has them, without those that it has as None, with `added` at its end.
 
     Rows that could not be read are left out. Raises UsageProblem for a line on which no row begins, DataProblem where nothing
@@ -41,10 +44,10 @@ def edited(datasets: Datasets, number: int, changes: Mapping[int, Row | None], a
             raise UsageProblem(f"No row begins on line {unmet[0]}", fix="Take the lines that the rows are told with.")
 
     made = _written(datasets, one.name, rows())
-    return datasets.read(datasets.add(made, one.name, parent=one.id, project=one.project).id)
+    return reader.read(datasets.add(made, one.name, parent=one.id, project=one.project))
 
 
-def split(datasets: Datasets, number: int, share: float, seed: int) -> tuple[Dataset, Dataset]:
+def split(datasets: Datasets, reader: Reader, number: int, share: float, seed: int) -> tuple[Dataset, Dataset]:
     """Two new datasets, the second with `share` (of 1) of the rows, drawn by the seed. Raises DataProblem for too few rows."""
     one = datasets.get(number)
     usable = sum(not record.problem for record in read_records(Path(one.file)))
@@ -57,7 +60,7 @@ def split(datasets: Datasets, number: int, share: float, seed: int) -> tuple[Dat
     def part(name: str, *, of: Callable[[int], bool]) -> Dataset:
         rows = (record.row for record in read_records(Path(one.file)) if not record.problem)
         made = _written(datasets, name, (row for place, row in enumerate(rows) if of(place)))
-        return datasets.read(datasets.add(made, name, parent=one.id, project=one.project).id)
+        return reader.read(datasets.add(made, name, parent=one.id, project=one.project))
 
     return (
         part(f"{stem}-train{_SUFFIX}", of=lambda place: place not in apart),

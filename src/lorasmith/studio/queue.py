@@ -20,12 +20,19 @@ _ELSEWHERE = 4 * SILENT
 
 
 class Queue:
-    """The queue of this machine. `at_once` is how many tasks that compute may run at the same time."""
+    """The queue of this machine. `at_once` is how many tasks that compute may run at the same time; `meanwhile` is
+    called once round."""
 
     def __init__(
-        self, tasks: Tasks, *, at_once: int = 1, others_at_once: int = 4, tell: Callable[[str], None] = lambda _: None
+        self,
+        tasks: Tasks,
+        *,
+        at_once: int = 1,
+        others_at_once: int = 4,
+        tell: Callable[[str], None] = lambda _: None,
+        meanwhile: Callable[[], None] = lambda: None,
     ):
-        self.tasks, self._tell = tasks, tell
+        self.tasks, self._tell, self._meanwhile = tasks, tell, meanwhile
         self._room = {True: at_once, False: others_at_once}
         self._processes: list[subprocess.Popen[bytes]] = []
         self._stopped, self._woken = threading.Event(), threading.Event()
@@ -52,6 +59,7 @@ class Queue:
         while not self._stopped.is_set():
             try:
                 self.look()
+                self._meanwhile()
             except LorasmithError as problem:
                 if not self._is_down:
                     self._tell(str(problem))

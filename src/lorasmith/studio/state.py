@@ -16,6 +16,7 @@ from lorasmith.studio.accounts import Accounts
 from lorasmith.studio.datasets import Datasets
 from lorasmith.studio.pulse import Pulse
 from lorasmith.studio.queue import Queue
+from lorasmith.studio.reading import Reader
 from lorasmith.studio.servings import Servings
 from lorasmith.studio.tasks import Tasks
 
@@ -27,7 +28,8 @@ class Studio:
         """`is_locked`: whether one has to sign in."""
         self.database = database
         self.tasks, self.datasets = Tasks(database), Datasets(database)
-        self.queue = Queue(self.tasks)
+        self.reader = Reader(self.datasets)
+        self.queue = Queue(self.tasks, meanwhile=self.reader.again)
         self.pulse = Pulse(self.tasks)
         self.servings = Servings(database, self.tasks)
         self.accounts = Accounts(database)

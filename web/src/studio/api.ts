@@ -98,6 +98,8 @@ export interface Dataset {
   facts: Partial<DatasetFacts>;
   error: Problem | null;
   created_at: string;
+  /** Whether it is known what it holds: of a large file only a while after its upload. */
+  is_read: boolean;
 }
 
 export interface Row {

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import anyio
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, computed_field
 
 from lorasmith import flow
 from lorasmith.core.errors import LorasmithError, UsageProblem
@@ -46,6 +46,12 @@ class DatasetShown(BaseModel):
     error: dict[str, Any] | None
     """Why nothing can be learnt from it."""
     created_at: datetime
+
+    @computed_field
+    @property
+    def is_read(self) -> bool:
+        """Whether it is known what it holds: of a large file only after a while."""
+        return bool(self.format or self.error)
 
 
 class RowShown(BaseModel):
@@ -126,13 +132,13 @@ _FORM = {
 
 @router.post("/upload-dataset", status_code=201, openapi_extra=_FORM)
 async def upload(request: Request, studio: Here, project: Number | None = None) -> DatasetShown:
-    """A file of examples: written to disk as it comes, then read for what it holds."""
+    """A file of examples: written to disk as it comes, then read for what it holds; a large one after this answer."""
     await anyio.to_thread.run_sync(studio.require_project, project)
     given = await received(studio.datasets, request.headers.get("content-type", ""), request.stream())
 
     def read() -> DatasetShown:
         made = studio.datasets.add(given.file, given.name, project=project)
-        return DatasetShown.model_validate(studio.datasets.read(made.id))
+        return DatasetShown.model_validate(studio.reader.read(made))
 
     return await anyio.to_thread.run_sync(read)
 
@@ -205,13 +211,16 @@ def versions(number: Number, asked: EditRequest, studio: Here) -> DatasetShown:
     """The next version of it, with rows changed, left out or added. What was there before stays."""
     if not asked.changes and not asked.added:
         raise UsageProblem("Nothing is to be changed", fix="Name lines in changes, or rows in added.")
-    return DatasetShown.model_validate(edited(studio.datasets, number, asked.changes, asked.added))
+    return DatasetShown.model_validate(edited(studio.datasets, studio.reader, number, asked.changes, asked.added))
 
 
 @router.post("/datasets/{number}/split", status_code=201)
 def split_(number: Number, asked: SplitRequest, studio: Here) -> list[DatasetShown]:
     """Two new datasets of its rows: the larger part, and what is held out."""
-    return [DatasetShown.model_validate(one) for one in split(studio.datasets, number, asked.share, asked.seed)]
+    return [
+        DatasetShown.model_validate(one)
+        for one in split(studio.datasets, studio.reader, number, asked.share, asked.seed)
+    ]
 
 
 @router.post("/datasets/sample", status_code=201)

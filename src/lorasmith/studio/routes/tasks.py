@@ -78,6 +78,7 @@ def train(asked: TrainRequest, studio: Here) -> TaskShown:
     require_free(asked.training_params)
     studio.require_project(asked.project_id)
     dataset = studio.datasets.get(asked.dataset_id)
+    studio.datasets.require_read(dataset)
     if dataset.error:
         raise UsageProblem(f"Nothing can be learnt from dataset {dataset.id}", why=str(dataset.error.get("what", "")))
     params = {**asked.training_params, "model": asked.base_model, "data": dataset.file}

@@ -49,6 +49,7 @@ def tune(asked: TuneRequest, studio: Here) -> TaskShown:
     if given := sorted(set(asked.tuning_params) & {*NOT_GIVEN, "judge", "no_judge", "trials"}):
         raise UsageProblem(f"'{given[0]}' has a place of its own", fix="Give fine_tuning_params and dataset_id.")
     dataset = studio.datasets.get(asked.dataset_id) if asked.dataset_id else _newest(studio, asked.project_id)
+    studio.datasets.require_read(dataset)
     wanted = asked.fine_tuning_params
     judge = wanted.judge_model_id if wanted.use_llm_judge else ""
     if judge and judge not in settings.load().judges and not judge.startswith("local:"):
