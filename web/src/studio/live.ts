@@ -2,7 +2,7 @@
 import { QueryClient } from "@tanstack/react-query";
 import { createStore } from "~/shared/store";
 import type { Metrics, Task, TaskPage } from "./api";
-import { OVER } from "./api";
+import { OVER, tasks } from "./api";
 
 export const queries = new QueryClient({
   defaultOptions: { queries: { retry: 1, staleTime: 2000, refetchOnWindowFocus: true }, mutations: { retry: 0 } },
@@ -43,6 +43,23 @@ export function learn(task: Task): void {
   for (const listener of listeners) listener(task, before);
 }
 
+const listed = (id: number): Task | undefined => {
+  for (const [, page] of queries.getQueriesData<TaskPage>({ queryKey: ["tasks"] })) {
+    const found = page?.items.find((task) => task.id === id);
+    if (found) return found;
+  }
+  return undefined;
+};
+
+/** What a stream tells: a task's number with the fields that are new. A task that nobody has asked for yet is asked for. */
+function hear(event: Event): void {
+  const news = JSON.parse((event as MessageEvent<string>).data) as Partial<Task> & { id: number };
+  const before = known.get(news.id) ?? queries.getQueryData<Task>(["task", news.id]) ?? listed(news.id);
+  if (before) known.set(news.id, before);
+  if (before || "created_at" in news) learn({ ...before, ...news } as Task);
+  else void queries.fetchQuery({ queryKey: ["task", news.id], queryFn: () => tasks.one(news.id) }).then(learn, () => undefined);
+}
+
 /** The stream of all tasks; a tab has one. Ends when the returned function is called. */
 export function follow(): () => void {
   const source = new EventSource("/api/events");
@@ -50,7 +67,7 @@ export function follow(): () => void {
     connection.set({ live: true, gone: false });
     void queries.invalidateQueries();
   });
-  source.addEventListener("task", (event) => learn(JSON.parse((event as MessageEvent<string>).data) as Task));
+  source.addEventListener("task", hear);
   source.addEventListener("error", () => {
     connection.set({ live: false, gone: true });
     if (source.readyState === EventSource.CLOSED) setTimeout(restart, POLL_MS);
@@ -88,7 +105,7 @@ export function followTask(id: number, after: number, onTold: (event: Told) => v
     waiting.push(told);
     frame ||= requestAnimationFrame(flush);
   });
-  source.addEventListener("task", (event) => learn(JSON.parse((event as MessageEvent<string>).data) as Task));
+  source.addEventListener("task", hear);
   source.addEventListener("over", () => source.close());
   return () => {
     cancelAnimationFrame(frame);
