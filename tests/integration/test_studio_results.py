@@ -17,12 +17,6 @@ import pytest
 from tests.conftest import write_sums
 from tests.studio import QUICK, StudioServer, begin, running
 
-OPTIONS = {
-    "lora_r": "rank", "lora_alpha": "alpha", "lora_dropout": "dropout", "batch_size": "micro_batch",
-    "gradient_accumulation": "accumulation",
-}  # fmt: skip
-
-
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudioServer]:
     with running(tmp_path_factory.mktemp("studio")) as server:
@@ -46,10 +40,12 @@ def test_a_plan_is_what_the_training_then_does(studio: StudioServer, dataset: An
     plan = studio.post("/plan", asked)
     assert len(studio.get("/tasks")["items"]) == number
     spec = json.loads((Path(done["output_path"]) / "lora" / "manifest.json").read_text())["parameters"]
-    shown = {OPTIONS.get(one["name"], one["name"]): one["value"] for one in plan["parameters"]}
+    shown = {one["name"]: one["value"] for one in plan["parameters"]}
     assert {name: spec[name]["value"] for name in shown} == shown
+    options = {one["name"]: one["option"] for one in plan["parameters"]}
+    assert options.items() >= {"rank": "lora_r", "learning_rate": "learning_rate", "packing": ""}.items()
     assert all(
-        one["reason"] or one["is_given"] for one in plan["parameters"] if one["name"] in ("lora_r", "learning_rate")
+        one["reason"] or one["is_given"] for one in plan["parameters"] if one["name"] in ("rank", "learning_rate")
     )
     assert (plan["steps"], plan["predicted_peak_bytes"]) == (
         done["predicted"]["steps"],
@@ -57,7 +53,7 @@ def test_a_plan_is_what_the_training_then_does(studio: StudioServer, dataset: An
     )
     assert plan["seconds"] > 0, "a training of this base is known"
     changed = studio.post("/plan", asked | {"training_params": QUICK | {"lora_r": 4}})
-    rank = next(one for one in changed["parameters"] if one["name"] == "lora_r")
+    rank = next(one for one in changed["parameters"] if one["name"] == "rank")
     assert (rank["value"], rank["is_given"]) == (4, True)
     assert "lora-r" in studio.post("/plan", asked | {"training_params": {"lora_r": -1}}, 400)["error"]["message"]
     studio.post("/plan", asked | {"dataset_id": 999}, 404)
@@ -122,7 +118,7 @@ def test_a_search_can_be_watched(studio: StudioServer, dataset: Any, tiny_llama:
     assert trials["best"] in [one["number"] for one in trials["trials"] if one["value"] is not None]
     assert trials["verdict"]
     plan = {"base_model": str(tiny_llama), "dataset_id": dataset["id"], "training_params": trials["best_options"]}
-    rank = next(one for one in studio.post("/plan", plan)["parameters"] if one["name"] == "lora_r")
+    rank = next(one for one in studio.post("/plan", plan)["parameters"] if one["name"] == "rank")
     assert rank["value"] == trials["best_params"]["rank"]
 
 

@@ -20,6 +20,7 @@ from lorasmith.serve.spec import ServeSpec
 from lorasmith.studio.datasets import named
 from lorasmith.training.spec import TrainSpec
 from lorasmith.tuning.spec import TuneSpec
+from lorasmith.tuning.watch import options_of
 
 OnPlan = Callable[[Mapping[str, Any]], None]
 
@@ -77,7 +78,7 @@ def _tune(work: Work) -> Done:
     spec = {"name": work.folder.name, **work.params, "output": str(work.folder)}
     report = flow.tune(TuneSpec.model_validate(spec), on_event=work.on_event)
     measured = {
-        "verdict": report.verdict, "best": report.best, "best_params": report.best_params, "seconds": report.seconds,
+        "best_options": options_of(work.folder, report.best_params), "verdict": report.verdict, "best": report.best, "best_params": report.best_params, "seconds": report.seconds,
         "adapter": str(work.folder / "lora"),
     }  # fmt: skip
     return Done(measured)

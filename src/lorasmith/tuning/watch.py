@@ -31,7 +31,7 @@ def standing(folder: Path, name: str, storage: str = "") -> Standing | None:
     if report:
         return Standing(
             report.kind.title, report.kind.higher_is_better, report.trials, report.best, report.best_params,
-            _options(folder, report.best_params), report.importances, report.verdict,
+            options_of(folder, report.best_params), report.importances, report.verdict,
         )  # fmt: skip
     from lorasmith.tuning.launch import STUDIES_FILE, row_of
     from lorasmith.tuning.ledger import entries_of
@@ -49,7 +49,8 @@ def standing(folder: Path, name: str, storage: str = "") -> Standing | None:
     )
 
 
-def _options(folder: Path, params: dict[str, Any]) -> dict[str, Any]:
+def options_of(folder: Path, params: dict[str, Any]) -> dict[str, Any]:
+    """Parameters that the search in `folder` has found, as a training is asked for them; nothing where it left no plan."""
     from lorasmith.training.spec import WorkerSpec
     from lorasmith.tuning.launch import START_FILE
     from lorasmith.tuning.space import as_given

@@ -140,6 +140,8 @@ export interface HubModel {
 
 export interface Parameter {
   name: string;
+  /** By which a training is asked for it; empty where it is not. */
+  option: string;
   value: unknown;
   reason: string;
   /** Whether the user chose it. */

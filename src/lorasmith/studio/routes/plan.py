@@ -28,6 +28,13 @@ _OPTIONS = {
     "accumulation": "gradient_accumulation",
 }  # fmt: skip
 """What a plan's parameters are called where they are asked for, unless by the same name."""
+
+
+def _option(name: str) -> str:
+    option = _OPTIONS.get(name, name)
+    return option if option in TrainSpec.model_fields else ""
+
+
 _MOST_KNOWN = 100
 
 
@@ -42,9 +49,10 @@ class PlanRequest(BaseModel):
 
 
 class ParameterShown(BaseModel):
-    """A parameter, by the name that a spec has for it where it may be given, and why it is so."""
+    """A parameter, the name by which a training is asked for it (empty where it is not), and why it is so."""
 
     name: str
+    option: str
     value: Any
     reason: str
     is_given: bool
@@ -88,8 +96,8 @@ def plan(asked: PlanRequest, studio: Here) -> PlanShown:
     return PlanShown(
         parameters=[
             ParameterShown(
-                name=_OPTIONS.get(name, name), value=getattr(chosen, name), reason=chosen.reasons.get(name, ""),
-                is_given=_OPTIONS.get(name, name) in given.keys() & asked.training_params.keys(),
+                name=name, option=_option(name), value=getattr(chosen, name), reason=chosen.reasons.get(name, ""),
+                is_given=_option(name) in given.keys() & asked.training_params.keys(),
             )
             for name in _SHOWN if getattr(chosen, name) is not None
         ],

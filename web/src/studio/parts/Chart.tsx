@@ -33,12 +33,14 @@ interface ChartProps {
 /** The canvas knows no custom properties and no light-dark(): an element is asked what its colour came to. */
 function colours(box: HTMLElement): (name: string) => string {
   const probe = box.appendChild(document.createElement("i"));
-  const found = (name: string): string => {
-    probe.style.color = `var(--${name === "accent" ? "accent-ink" : name})`;
-    return getComputedStyle(probe).color;
-  };
-  queueMicrotask(() => probe.remove());
-  return found;
+  const found = Object.fromEntries(
+    ["accent", "ok", "warn", "bad", "muted", "line"].map((name) => {
+      probe.style.color = `var(--${name === "accent" ? "accent-ink" : name})`;
+      return [name, getComputedStyle(probe).color];
+    }),
+  );
+  probe.remove();
+  return (name) => found[name] ?? "gray";
 }
 
 function aligned(curves: Curve[]): uPlot.AlignedData {

@@ -43,7 +43,7 @@ export function Overview({ task }: { task: Task }) {
   if (typeof task.predicted.url === "string") facts.push([t("fact.address"), <code className="font-mono text-xs">{task.predicted.url}</code>]);
   if (task.parent) facts.push([t("fact.parent"), <Link className={LINK} href={`/tasks/${task.parent}`}>#{task.parent}</Link>]);
   if (task.output_path) facts.push([t("fact.output"), <code className="font-mono text-xs break-all">{task.output_path}</code>]);
-  const decisions = metrics?.decisions ?? [];
+  const decisions = metrics?.decisions.filter(({ name }) => name !== "continue") ?? [];
   return (
     <div className={`grid gap-4 ${task.kind === "train" ? "lg:grid-cols-2" : ""}`}>
       <Card><Facts facts={facts} /></Card>

@@ -26,11 +26,12 @@ interface RowProps {
   schema: Schema | undefined;
 }
 
-export function ParamRow({ parameter: { name, value, reason }, schema }: RowProps) {
+export function ParamRow({ parameter, schema }: RowProps) {
+  const { name, value, reason } = parameter;
   const t = useTrainWords();
   const words = useParamWords();
   const id = useId();
-  const asked = fieldFor(name);
+  const asked = fieldFor(parameter);
   const given = useStore(draft, (d) => d.params[asked]);
   const property = schema?.properties?.[asked];
   const label = words.label(name, humanised(name));

@@ -61,7 +61,7 @@ function Parameters({ plan, isOpen }: { plan: Plan; isOpen: boolean }) {
   const params = useStore(draft, (d) => d.params);
   const [all, setAll] = useState(false);
   const parameters = inOrder(plan.parameters);
-  const first = parameters.filter(({ name }) => isMain(name) || fieldFor(name) in params);
+  const first = parameters.filter((one) => isMain(one.name) || fieldFor(one) in params);
   const shown = isOpen || all ? parameters : first;
   const hasOwn = Object.keys(params).length > 0;
   return (
@@ -76,7 +76,7 @@ function Parameters({ plan, isOpen }: { plan: Plan; isOpen: boolean }) {
         </Button>
       )}
       {isOpen && schema.error && <ErrorNote error={asErrorBody(schema.error)} onRetry={() => void schema.refetch()} />}
-      {isOpen && schema.data && <MoreSettings schema={schema.data} shown={new Set(parameters.map(({ name }) => fieldFor(name)))} />}
+      {isOpen && schema.data && <MoreSettings schema={schema.data} shown={new Set(parameters.map(fieldFor))} />}
       {hasOwn && <Button kind="quiet" className="-mx-3 self-start" onClick={() => draft.set({ params: {} })}>{t("advanced.resetAll")}</Button>}
     </>
   );

@@ -35,7 +35,7 @@ export const NOT_GIVEN: ReadonlySet<string> = new Set(["model", "data", "output"
 
 /** Everything as that task was asked for, or as a search found it best. */
 export function fillFrom(task: Task, schema: Schema, name: string): void {
-  const given = (task.kind === "tune" ? task.measured.best_params : task.training_params) ?? {};
+  const given = (task.kind === "tune" ? task.measured.best_options : task.training_params) ?? {};
   const params = Object.fromEntries(
     Object.entries(given).filter(([key, value]) => value !== null && !NOT_GIVEN.has(key) && key in (schema.properties ?? {})),
   );

@@ -1,12 +1,9 @@
-/** How a plan's parameters go with the fields of the spec by which they are asked for. */
+/** A plan's parameters as the page shows them. */
 import { formatNumber } from "~/shared/i18n";
+import type { Parameter } from "../api";
 
-/** Where the two have different names. */
-const ASKED_BY: Record<string, string> = {
-  rank: "lora_r", alpha: "lora_alpha", dropout: "lora_dropout", micro_batch: "batch_size", accumulation: "gradient_accumulation", packing: "no_packing",
-};
-export const fieldFor = (name: string): string => ASKED_BY[name] ?? name;
-/** The spec asks for the contrary. */
+/** The field of the spec that asks for it; of `packing` the contrary is asked. */
+export const fieldFor = ({ name, option }: Parameter): string => option || (isInverse(name) ? "no_packing" : name);
 export const isInverse = (name: string): boolean => name === "packing";
 
 /** Those that say most about a training; the others are a click away. */

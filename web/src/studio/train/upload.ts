@@ -1,10 +1,11 @@
 /** A file on its way to the server. It goes on while the reader is on another page. */
-import { ApiError, lost } from "~/shared/api/http";
-import { apiKey, askForKey, session } from "~/shared/api/key";
+import { ApiError } from "~/shared/api/http";
+import { askForKey } from "~/shared/api/key";
 import type { ErrorBody } from "~/shared/api/types";
 import { createStore } from "~/shared/store";
-import { type Dataset, datasets } from "../api";
+import type { Dataset } from "../api";
 import { queries } from "../live";
+import { sendFile } from "../parts/upload";
 import { draft } from "./draft";
 
 interface Upload {
@@ -20,31 +21,8 @@ interface Upload {
 
 const NONE: Upload = { phase: "none", name: "", sent: 0, total: 0, error: null, canRepeat: false };
 export const upload = createStore<Upload>(NONE);
-let request: XMLHttpRequest | null = null;
+let request: AbortController | null = null;
 let file: File | null = null;
-
-/** fetch() does not tell how much of a body is sent. */
-function sent(form: FormData): Promise<Dataset> {
-  return new Promise((resolve, reject) => {
-    const asked = new XMLHttpRequest();
-    request = asked;
-    asked.open("POST", datasets.uploadPath);
-    asked.responseType = "json";
-    asked.setRequestHeader("Accept", "application/json");
-    if (apiKey()) asked.setRequestHeader("Authorization", `Bearer ${apiKey()}`);
-    if (session.csrf) asked.setRequestHeader("X-CSRF-Token", session.csrf);
-    asked.upload.onprogress = ({ loaded, total }) => upload.set({ sent: loaded, total });
-    asked.upload.onload = () => upload.set({ phase: "reading" });
-    asked.onload = () => {
-      if (asked.status >= 200 && asked.status < 300) return resolve(asked.response as Dataset);
-      const body = (asked.response as { error?: ErrorBody } | null)?.error;
-      reject(new ApiError(body ?? { message: `${asked.status} ${asked.statusText}` }, asked.status));
-    };
-    asked.onerror = () => reject(lost());
-    asked.onabort = () => reject(new DOMException("stopped", "AbortError"));
-    asked.send(form);
-  });
-}
 
 const warn = (event: BeforeUnloadEvent): void => event.preventDefault();
 
@@ -56,10 +34,10 @@ export async function send(chosen: File): Promise<void> {
   const before = draft.get().dataset;
   upload.set({ ...NONE, phase: "sending", name: chosen.name, total: chosen.size });
   window.addEventListener("beforeunload", warn);
-  const form = new FormData();
-  form.append("file", chosen, chosen.name);
+  request = new AbortController();
+  const onSent = (sent: number, total: number): void => upload.set({ sent, total, phase: sent < total ? "sending" : "reading" });
   try {
-    const dataset = await sent(form);
+    const dataset = await sendFile(chosen, onSent, request.signal);
     list(dataset);
     // Who has chosen another one meanwhile keeps it.
     if (draft.get().dataset === before) draft.set({ dataset: dataset.id });
