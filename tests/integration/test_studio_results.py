@@ -17,6 +17,7 @@ import pytest
 from tests.conftest import write_sums
 from tests.studio import QUICK, StudioServer, begin, running
 
+
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudioServer]:
     with running(tmp_path_factory.mktemp("studio")) as server:

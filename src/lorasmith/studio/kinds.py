@@ -78,8 +78,8 @@ def _tune(work: Work) -> Done:
     spec = {"name": work.folder.name, **work.params, "output": str(work.folder)}
     report = flow.tune(TuneSpec.model_validate(spec), on_event=work.on_event)
     measured = {
-        "best_options": options_of(work.folder, report.best_params), "verdict": report.verdict, "best": report.best, "best_params": report.best_params, "seconds": report.seconds,
-        "adapter": str(work.folder / "lora"),
+        "verdict": report.verdict, "best": report.best, "best_params": report.best_params, "seconds": report.seconds,
+        "best_options": options_of(work.folder, report.best_params), "adapter": str(work.folder / "lora"),
     }  # fmt: skip
     return Done(measured)
 

@@ -58,7 +58,7 @@ export function Curves({ task }: { task: Task }) {
           formatAt={whole}
         />
       </Card>
-      <div className="grid gap-4 sm:grid-cols-2 xl:grid-cols-5">
+      <div className="grid grid-cols-2 gap-3 lg:grid-cols-3 xl:grid-cols-5">
         {small.filter(([name]) => (series[name]?.length ?? 0) > 1).map(([name, label, format]) => (
           <Card key={name}>
             <Chart
