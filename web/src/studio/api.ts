@@ -316,10 +316,11 @@ export interface System {
   host: string;
   database: string;
   hardware: {
-    cpu_name?: string;
-    cpu_cores?: number;
+    cpu?: string;
+    num_cores?: number;
     ram_bytes?: number;
     ram_free_bytes?: number;
+    disk_bytes?: number;
     disk_free_bytes?: number;
     gpus?: { name: string; total_bytes: number; free_bytes: number }[];
     [name: string]: unknown;
@@ -342,6 +343,8 @@ export interface Setting {
   description: string;
   is_secret: boolean;
   is_set: boolean;
+  /** Whether it cannot be changed here. */
+  is_fixed: boolean;
 }
 
 export interface AuditEntry {
