@@ -13,6 +13,7 @@ import { toast, Toasts } from "~/shared/components/Toasts";
 import { currentLanguage, useT } from "~/shared/i18n";
 import { useStore } from "~/shared/store";
 import { sessions, type Task, tasks } from "./api";
+import { Boundary } from "./parts/Boundary";
 import { AssistantsPage } from "./assistants/AssistantsPage";
 import { DatasetPage } from "./datasets/DatasetPage";
 import { DatasetsPage } from "./datasets/DatasetsPage";
@@ -54,6 +55,7 @@ export function App() {
       <Bar place={place} onPalette={() => setPalette(true)} />
       <GoneStrip />
       <main id="content" tabIndex={-1} className="min-h-0 flex-1 overflow-y-auto focus:outline-none">
+        <Boundary key={place}>
         <Switch>
           <Route path="/"><Redirect to="/train" replace /></Route>
           <Route path="/train" component={TrainPage} />
@@ -69,6 +71,7 @@ export function App() {
           <Route path="/system" component={SystemPage} />
           <Route><NotFound /></Route>
         </Switch>
+        </Boundary>
       </main>
       {palette && <Commands onClose={() => setPalette(false)} />}
       <KeyDialog />

@@ -322,7 +322,7 @@ export interface System {
     ram_free_bytes?: number;
     disk_bytes?: number;
     disk_free_bytes?: number;
-    gpus?: { name: string; total_bytes: number; free_bytes: number }[];
+    gpus?: { name: string; memory_bytes: number; free_bytes: number }[];
     [name: string]: unknown;
   };
   running: number;

@@ -45,7 +45,7 @@ export function Duel({ voices }: { voices: [Voice & { title: string }, Voice & {
 function Turns({ talk, label }: { talk: Talk; label: string }) {
   const t = useChatWords();
   const foot = useRef<HTMLDivElement>(null);
-  useEffect(() => foot.current?.scrollIntoView({ block: "nearest" }), [talk.turns]);
+  useEffect(() => { void foot.current?.scrollIntoView({ block: "nearest" }); }, [talk.turns]);
   return (
     <div className="min-h-0 flex-1 overflow-y-auto px-4 py-3" role="log" aria-label={label} tabIndex={0}>
       {!talk.turns.length && !talk.error && (

@@ -63,7 +63,7 @@ function MachineFacts({ found }: { found: System }) {
         <p><span className="block text-muted">{t("cpu")}</span>{hardware.cpu ?? "–"}{hardware.num_cores ? ` · ${t("cores", { n: hardware.num_cores })}` : ""}</p>
         <Meter label={t("memory")} free={hardware.ram_free_bytes} total={hardware.ram_bytes} />
         <Meter label={t("disk")} free={hardware.disk_free_bytes} total={hardware.disk_bytes} />
-        {gpus.map((gpu, index) => <Meter key={index} label={gpu.name} free={gpu.free_bytes} total={gpu.total_bytes} />)}
+        {gpus.map((gpu, index) => <Meter key={index} label={gpu.name} free={gpu.free_bytes} total={gpu.memory_bytes} />)}
         {!gpus.length && <p><span className="block text-muted">{t("gpu")}</span>{t("noGpu")}</p>}
       </div>
       <Facts facts={[[t("version"), found.version], [t("python"), found.python], [t("database"), found.database], [t("host"), found.host], [t("tasks"), t("tasks.n", { running: found.running, waiting: found.waiting })]]} />

@@ -17,7 +17,7 @@ export function Log({ task }: { task: Task }) {
     queryKey: ["log", task.id], queryFn: async () => (await request(tasks.logPath(task.id), { accept: "text/plain" })).text(),
     refetchInterval: OVER.has(task.status) ? false : FOLLOW_MS,
   });
-  useEffect(() => box.current?.scrollTo(0, box.current.scrollHeight), [query.data]);
+  useEffect(() => { box.current?.scrollTo(0, box.current.scrollHeight); }, [query.data]);
   return (
     <Loaded query={query}>
       {(text) => (

@@ -1,0 +1,218 @@
+"""The studio in a browser: real server, real trainings of the demo model (STU-1 … STU-7, STU-12)."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.e2e
+pytest.importorskip("playwright", reason="playwright is not installed: pip install playwright")
+from playwright.sync_api import Browser, Page, expect  # noqa: E402
+from tests.e2e.pages import chromium, watched  # noqa: E402
+from tests.studio import LONG, StudioServer, running  # noqa: E402
+
+ROOT = Path(__file__).parents[2]
+INVOICES = ROOT / "examples" / "invoices-text" / "train.jsonl"
+AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
+PHONE = {"width": 390, "height": 844}
+TRAINED = 240_000
+"""Milliseconds in which the demo model has learnt for one epoch, on a machine under load."""
+PLACES = ("/train", "/tasks", "/datasets", "/datasets/1", "/tune", "/models", "/assistants", "/system")
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudioServer]:
+    with running(tmp_path_factory.mktemp("studio")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as started:
+        yield started
+
+
+def site(studio: StudioServer) -> str:
+    return studio.url.removesuffix("/api")
+
+
+@pytest.fixture
+def page(browser: Browser, studio: StudioServer) -> Iterator[Page]:
+    with watched(browser, f"{site(studio)}/train") as opened:
+        yield opened
+
+
+def heading(page: Page, name: str) -> None:
+    expect(page.get_by_role("heading", name=name, exact=True).first).to_be_visible()
+
+
+def begin_small(page: Page, name: str) -> None:
+    """A training of one epoch, with everything else as it is chosen."""
+    page.get_by_role("textbox", name="Name").fill(name)
+    page.get_by_label("Advanced").check(force=True)
+    epochs = page.get_by_label("Epochs", exact=True)
+    epochs.fill("1")
+    epochs.press("Tab")
+    button = page.get_by_role("button", name=re.compile("^Start training"))
+    expect(button).to_be_enabled(timeout=60_000)
+    button.click()
+
+
+def test_from_a_file_to_a_talk_with_the_result(page: Page, studio: StudioServer) -> None:
+    """STU-1, STU-2, STU-12: dropped file, plan, start, live curve, end, base and tuned side by side."""
+    heading(page, "New training")
+    page.locator("input[type=file]").set_input_files(INVOICES)
+    expect(page.get_by_text("300 rows").first).to_be_visible()
+    page.get_by_text("demo", exact=True).first.click()
+    expect(page.get_by_text("What will be used")).to_be_visible()
+    expect(page.get_by_text("272 rows: fewer than 500")).to_be_visible()
+    begin_small(page, "learn invoices")
+    page.get_by_text("learn invoices").first.click()
+    heading(page, "learn invoices")
+    expect(page.get_by_role("img", name="Loss")).to_be_visible(timeout=TRAINED)
+    expect(page.get_by_text("completed").first).to_be_visible(timeout=TRAINED)
+    assert studio.get("/tasks")["items"][0]["training_params"]["epochs"] == 1
+    page.get_by_role("tab", name="Answers").click()
+    expect(page.get_by_text("Right answer").first).to_be_visible()
+    page.get_by_role("tab", name="Reproduce").click()
+    expect(page.get_by_text("lorasmith train demo").first).to_be_visible()
+    page.get_by_role("tab", name="Try it").click()
+    page.get_by_role("button", name="Load the model").click()
+    page.get_by_label("Ask something").fill(
+        "Extract the invoice as JSON.\nInvoice\nSum to pay = 9675.92 GBP\nVendor = Ember Foods"
+    )
+    page.keyboard.press("Enter")
+    logs = page.get_by_role("log")
+    expect(logs).to_have_count(2)
+    for number in range(2):
+        expect(logs.nth(number)).to_contain_text("{", timeout=60_000)
+    expect(page.get_by_role("button", name="Send")).to_be_visible(timeout=60_000)
+    page.get_by_role("button", name="Unload it").click()
+    expect(page.get_by_role("button", name="Load the model")).to_be_visible()
+
+
+def test_a_dataset_is_edited_into_its_next_version(page: Page, studio: StudioServer) -> None:
+    """STU-3: a row changed and one left out; what was there before stays."""
+    rows = "".join(json.dumps({"question": f"{n} and {n}?", "answer": str(2 * n)}) + "\n" for n in range(30))
+    first = studio.upload("plus.jsonl", rows.encode())
+    page.goto(f"{site(studio)}/datasets/{first['id']}")
+    page.get_by_role("button", name="Edit").click()
+    page.get_by_label("answer").first.fill("nought")
+    page.get_by_role("button", name="Leave out").nth(1).click()
+    expect(page.get_by_text("1 changed, 1 left out, 0 added")).to_be_visible()
+    page.get_by_role("button", name="Save as version 2").click()
+    expect(page.get_by_text("29 rows")).to_be_visible()
+    expect(page.get_by_text("nought")).to_be_visible()
+    versions = [one for one in studio.get("/datasets") if one["name"] == "plus.jsonl"]
+    assert [(one["version"], one["num_rows"]) for one in versions] == [(2, 29), (1, 30)]
+    page.get_by_role("tab", name="As the model sees it").click()
+    expect(page.get_by_text(re.compile(r"\d+ tokens, \d+ learnt")).first).to_be_visible()
+    page.get_by_role("tab", name="Statistics").click()
+    expect(page.get_by_text("only 29 rows are there", exact=False)).to_be_visible()
+
+
+def test_a_search_from_its_dialog_to_a_training(page: Page, studio: StudioServer) -> None:
+    """STU-4: begun in the dialog, watched, its best applied to a new training."""
+    rows = "".join(json.dumps({"question": f"{n} and {n}?", "answer": str(2 * n)}) + "\n" for n in range(30))
+    studio.upload("small.jsonl", rows.encode())
+    page.get_by_role("link", name="Tune").click()
+    page.get_by_role("button", name="Configure fine-tuning").first.click()
+    page.get_by_label("Trials", exact=True).last.fill("5")
+    page.get_by_role("button", name="Begin the search").click()
+    expect(page.get_by_text("automatic", exact=True).first).to_be_visible(timeout=60_000)
+    use = page.get_by_role("link", name="Use these parameters")
+    expect(use).to_be_visible(timeout=TRAINED)
+    expect(page.locator("tbody tr")).to_have_count(5)
+    use.click()
+    heading(page, "New training")
+    expect(page.get_by_role("button", name=re.compile("^Start training"))).to_be_enabled(timeout=60_000)
+
+
+def test_a_killed_server_is_shown_and_found_again(page: Page, studio: StudioServer, tiny_llama: Path) -> None:
+    """STU-2, STU-9: the page says that nobody answers; the training goes on, and is there when the server is."""
+    rows = "".join(json.dumps({"question": f"{n} and {n}?", "answer": str(2 * n)}) + "\n" for n in range(30))
+    dataset = studio.upload("long.jsonl", rows.encode())
+    asked = {
+        "task_name": "long one",
+        "base_model": str(tiny_llama),
+        "dataset_id": dataset["id"],
+        "training_params": LONG,
+    }
+    number = studio.post("/train", asked, 201)["id"]
+    page.goto(f"{site(studio)}/tasks/{number}")
+    expect(page.get_by_role("img", name="Loss")).to_be_visible(timeout=TRAINED)
+    port = site(studio).rsplit(":", 1)[1]
+    studio.kill(signal.SIGKILL)
+    expect(page.get_by_text("The studio does not answer", exact=False)).to_be_visible(timeout=30_000)
+    studio.options = (*studio.options, "--port", port)
+    studio.start()
+    expect(page.get_by_text("The studio does not answer", exact=False)).to_be_hidden(timeout=30_000)
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_text("stopped", exact=True).first).to_be_visible(timeout=60_000)
+
+
+def test_elsewhere_the_page_asks_for_the_token(browser: Browser, tmp_path: Path) -> None:
+    """STU-11: a wrong token is told, the right one opens, and a reload stays signed in."""
+    with running(tmp_path / "home", "--host", "0.0.0.0") as server:  # noqa: S104
+        token = next(line.split()[1] for line in server.printed if line.strip().startswith("token"))
+        address = server.url.removesuffix("/api").replace("0.0.0.0", "127.0.0.1")  # noqa: S104
+        with watched(browser, f"{address}/datasets", errors=("Content Security",)) as page:
+            box = page.get_by_role("textbox", name="API key")
+            box.fill("wrong")
+            page.keyboard.press("Enter")
+            expect(page.get_by_role("alert").first).to_be_visible()
+            box.fill(token)
+            page.keyboard.press("Enter")
+            expect(page.get_by_text("No datasets yet")).to_be_visible()
+            page.reload()
+            expect(page.get_by_text("No datasets yet")).to_be_visible()
+            page.get_by_role("button", name="Try it with sample invoices").click()
+            expect(page.get_by_text("300 rows").first).to_be_visible()
+
+
+@pytest.mark.parametrize("language", ["en-US", "ru-RU", "zh-CN"])
+def test_every_page_on_a_phone_and_in_every_language(browser: Browser, studio: StudioServer, language: str) -> None:
+    """STU-1, STU-12: nothing is wider than the window, whatever the language; no error in the console."""
+    studio.post("/datasets/sample", {}, 201)
+    for viewport in (PHONE, {"width": 360, "height": 700}, {"width": 1440, "height": 900}):
+        with watched(browser, f"{site(studio)}/train", viewport=viewport, locale=language, color_scheme="dark") as page:
+            for place in PLACES:
+                page.goto(f"{site(studio)}{place}")
+                expect(page.get_by_role("heading").first).to_be_visible()
+                page.wait_for_timeout(300)
+                widths = page.evaluate(
+                    "[document.querySelector('main').scrollWidth, document.querySelector('main').clientWidth]"
+                )
+                assert widths[0] <= widths[1], (place, viewport, widths)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_has_a_serious_fault_of_access(browser: Browser, studio: StudioServer, scheme: str) -> None:
+    """STU-1: axe finds nothing serious or critical on any page, in either theme."""
+    if not AXE.exists():
+        pytest.skip("axe-core is not installed: npm ci in web/")
+    studio.post("/datasets/sample", {}, 201)
+    found: list[str] = []
+    with watched(browser, f"{site(studio)}/train", color_scheme=scheme) as page:
+        for place in (
+            *PLACES,
+            "/datasets/1?tab=seen",
+            "/datasets/1?tab=statistics",
+            *(f"/tasks/{one['id']}" for one in studio.get("/tasks")["items"][:3]),
+        ):
+            page.goto(f"{site(studio)}{place}")
+            expect(page.get_by_role("heading").first).to_be_visible()
+            page.wait_for_timeout(500)
+            page.evaluate(AXE.read_text(encoding="utf-8"))
+            report = page.evaluate("axe.run()")
+            found += [
+                f"{place}: {one['id']}: {one['nodes'][0]['html'][:200]}"
+                for one in report["violations"]
+                if one["impact"] in ("serious", "critical")
+            ]
+    assert not found, "\n".join(found)

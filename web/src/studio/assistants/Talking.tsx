@@ -1,0 +1,59 @@
+/** The window to talk in, or why there is none yet. */
+import { useQuery } from "@tanstack/react-query";
+import { Play } from "lucide-react";
+import { Link } from "wouter";
+import { Button } from "~/shared/components/Button";
+import { ErrorNote } from "~/shared/components/states";
+import { formatNumber } from "~/shared/i18n";
+import { type Assistant, assistants, tasks } from "../api";
+import { poll } from "../live";
+import { Chat } from "../parts/Chat";
+import { Card } from "../parts/layout";
+import { TEXT_LINK } from "../parts/links";
+import { Bar } from "../parts/TaskRow";
+import { noteOf } from "../problems";
+import { useAssistantWords } from "./words";
+
+interface TalkingProps {
+  one: Assistant;
+  isStarting: boolean;
+  onStart: () => void;
+}
+
+export function Talking({ one, isStarting, onStart }: TalkingProps) {
+  const t = useAssistantWords();
+  const title = t("talk");
+  if (one.state === "ready") return <Card title={title} flush><Chat path={assistants.chatPath} model={one.name} className="h-[min(34rem,70dvh)]" /></Card>;
+  return (
+    <Card title={title}>
+      {one.state === "starting" ? <Starting one={one} /> : (
+        <div className="flex flex-col items-start gap-3">
+          {one.state === "failed" && <div className="w-full"><ErrorNote error={noteOf(one.problem ?? { what: t("failed") })} /></div>}
+          <p className="max-w-prose text-pretty text-muted">{t(one.state === "failed" ? "failed.text" : "stopped.text")}</p>
+          <span className="flex flex-wrap items-center gap-x-4 gap-y-2">
+            <Button icon={Play} disabled={isStarting} onClick={onStart}>{t(one.state === "failed" ? "start.again" : "start")}</Button>
+            {one.serving !== null && <Link href={`/tasks/${one.serving}`} className={TEXT_LINK}>{t("log")}</Link>}
+          </span>
+        </div>
+      )}
+    </Card>
+  );
+}
+
+function Starting({ one }: { one: Assistant }) {
+  const t = useAssistantWords();
+  const { data: task } = useQuery({ queryKey: ["task", one.serving], queryFn: () => tasks.one(one.serving!), enabled: one.serving !== null, refetchInterval: poll });
+  return (
+    <div role="status" className="flex flex-col gap-2">
+      <p className="flex items-center justify-between gap-3">
+        <span className="font-medium">{t(task?.status === "pending" ? "starting.waits" : "starting")}</span>
+        {task && task.progress > 0 && <span className="text-muted tabular-nums">{formatNumber(task.progress)} %</span>}
+      </p>
+      {task ? <Bar task={task} /> : <div aria-hidden className="skeleton h-1.5" />}
+      <p className="flex justify-between gap-3 text-muted">
+        <span className="min-w-0 truncate" title={task?.message}>{task?.message || t("starting.text")}</span>
+        {one.serving !== null && <Link href={`/tasks/${one.serving}`} className={`shrink-0 ${TEXT_LINK}`}>{t("log")}</Link>}
+      </p>
+    </div>
+  );
+}

@@ -1,0 +1,79 @@
+/** Adapters beneath their base: what each is, how well it did, where it came from. */
+import { Database, ListTodo } from "lucide-react";
+import { Link } from "wouter";
+import { formatAgo, formatBytes, formatMoment, formatNumber } from "~/shared/i18n";
+import type { Adapter } from "../api";
+import { TEXT_LINK } from "../parts/links";
+import { mainScore, methodName } from "./adapters";
+import { scoreTitle, useModelsWords } from "./words";
+
+export interface TreeProps {
+  adapters: Adapter[];
+  /** Paths of those to compare: two at most. */
+  chosen: string[];
+  onToggle: (path: string) => void;
+}
+
+/** A branch to each, and a stem on to the next one. */
+const BRANCH =
+  "relative pl-6 before:absolute before:top-0 before:left-1.5 before:h-5.5 before:w-3 before:rounded-bl-md before:border-b before:border-l before:border-line-strong " +
+  "after:absolute after:top-0 after:bottom-0 after:left-1.5 after:border-l after:border-line-strong last:after:hidden";
+
+export function AdapterTree({ adapters, chosen, onToggle }: TreeProps) {
+  if (!adapters.length) return null;
+  return (
+    <ul className="mt-1">
+      {adapters.map((adapter) => (
+        <li key={adapter.path} className={BRANCH}>
+          <Leaf adapter={adapter} isChosen={chosen.includes(adapter.path)} canChoose={chosen.length < 2} onToggle={() => onToggle(adapter.path)} />
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+function Leaf({ adapter, isChosen, canChoose, onToggle }: { adapter: Adapter; isChosen: boolean; canChoose: boolean; onToggle: () => void }) {
+  const t = useModelsWords();
+  const { name, method, rank, num_bytes, created_at } = adapter;
+  const score = mainScore(adapter);
+  return (
+    <div className="pt-1 pb-2">
+      <label className="flex min-h-9 items-center gap-2" title={!isChosen && !canChoose ? t("compare.two") : undefined}>
+        <input type="checkbox" className="size-4 shrink-0 accent-(--accent)" aria-label={t("compare.choose", { name })} checked={isChosen} disabled={!isChosen && !canChoose} onChange={onToggle} />
+        <span className="min-w-0 flex-1 truncate font-medium" title={name}>{name}</span>
+        {score && (
+          <span className="shrink-0 text-right text-xs text-muted" title={scoreTitle(score, t)}>
+            {scoreTitle(score, t)} <span className="text-sm font-medium text-ink tabular-nums">{formatNumber(adapter.scores[score]!, 3)}</span>
+          </span>
+        )}
+      </label>
+      <p className="text-xs text-muted">
+        {[methodName(method), rank === null ? "" : t("rank", { n: rank }), formatBytes(num_bytes)].filter(Boolean).join(" · ")}
+        {created_at && <> · <time dateTime={created_at} title={formatMoment(created_at)}>{formatAgo(created_at)}</time></>}
+      </p>
+      <Lineage adapter={adapter} />
+    </div>
+  );
+}
+
+export function Lineage({ adapter: { dataset, dataset_name: from, dataset_version: version, task } }: { adapter: Adapter }) {
+  const t = useModelsWords();
+  const said = version === null ? from : t("version", { name: from, n: version });
+  if (!from && task === null) return <p className="text-xs text-muted">{t("elsewhere")}</p>;
+  return (
+    <p className="flex flex-wrap gap-x-4 text-xs text-muted">
+      {from && (
+        <span className="inline-flex min-w-0 items-center gap-1.5">
+          <Database size={13} aria-label={t("from")} className="shrink-0" />
+          {dataset === null ? <span className="min-w-0 break-words">{said}</span> : <Link href={`/datasets/${dataset}`} className={`${TEXT_LINK} inline-block min-w-0 py-1 break-words`}>{said}</Link>}
+        </span>
+      )}
+      {task !== null && (
+        <span className="inline-flex items-center gap-1.5">
+          <ListTodo size={13} aria-hidden className="shrink-0" />
+          <Link href={`/tasks/${task}`} className={`${TEXT_LINK} inline-block py-1`}>{t("byTask", { n: String(task) })}</Link>
+        </span>
+      )}
+    </p>
+  );
+}
