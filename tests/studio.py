@@ -50,6 +50,12 @@ class StudioServer:
                 assert self.process.poll() is None
                 time.sleep(0.05)
 
+    def again(self) -> StudioServer:
+        """At the same address, after it was killed."""
+        port = self.url.removesuffix("/api").rsplit(":", 1)[1]
+        self.options = (*self.options, "--port", port)
+        return self.start()
+
     def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
         if self.process:
             self.process.send_signal(how)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 pytestmark = pytest.mark.e2e
@@ -72,7 +74,7 @@ def test_from_a_file_to_a_talk_with_the_result(page: Page, studio: StudioServer)
     expect(page.get_by_text("What will be used")).to_be_visible()
     expect(page.get_by_text("272 rows: fewer than 500")).to_be_visible()
     begin_small(page, "learn invoices")
-    page.get_by_text("learn invoices").first.click()
+    page.get_by_role("link", name=re.compile("learn invoices")).first.click()
     heading(page, "learn invoices")
     expect(page.get_by_role("img", name="Loss")).to_be_visible(timeout=TRAINED)
     expect(page.get_by_text("completed").first).to_be_visible(timeout=TRAINED)
@@ -133,7 +135,7 @@ def test_a_search_from_its_dialog_to_a_training(page: Page, studio: StudioServer
     expect(page.get_by_role("button", name=re.compile("^Start training"))).to_be_enabled(timeout=60_000)
 
 
-def test_a_killed_server_is_shown_and_found_again(page: Page, studio: StudioServer, tiny_llama: Path) -> None:
+def test_a_killed_server_is_shown_and_found_again(browser: Browser, studio: StudioServer, tiny_llama: Path) -> None:
     """STU-2, STU-9: the page says that nobody answers; the training goes on, and is there when the server is."""
     rows = "".join(json.dumps({"question": f"{n} and {n}?", "answer": str(2 * n)}) + "\n" for n in range(30))
     dataset = studio.upload("long.jsonl", rows.encode())
@@ -144,16 +146,50 @@ def test_a_killed_server_is_shown_and_found_again(page: Page, studio: StudioServ
         "training_params": LONG,
     }
     number = studio.post("/train", asked, 201)["id"]
-    page.goto(f"{site(studio)}/tasks/{number}")
-    expect(page.get_by_role("img", name="Loss")).to_be_visible(timeout=TRAINED)
-    port = site(studio).rsplit(":", 1)[1]
-    studio.kill(signal.SIGKILL)
-    expect(page.get_by_text("The studio does not answer", exact=False)).to_be_visible(timeout=30_000)
-    studio.options = (*studio.options, "--port", port)
-    studio.start()
-    expect(page.get_by_text("The studio does not answer", exact=False)).to_be_hidden(timeout=30_000)
-    page.get_by_role("button", name="Stop").click()
-    expect(page.get_by_text("stopped", exact=True).first).to_be_visible(timeout=60_000)
+    with watched(browser, f"{site(studio)}/tasks/{number}", errors=("Content Security",)) as page:
+        expect(page.get_by_role("img", name="Loss")).to_be_visible(timeout=TRAINED)
+        studio.kill(signal.SIGKILL)
+        expect(page.get_by_text("The studio does not answer", exact=False)).to_be_visible(timeout=30_000)
+        studio.again()
+        expect(page.get_by_text("The studio does not answer", exact=False)).to_be_hidden(timeout=30_000)
+        page.get_by_role("button", name="Stop").click()
+        expect(page.get_by_text("stopped", exact=True).first).to_be_visible(timeout=60_000)
+
+
+def test_twenty_kills_stop_no_training(studio: StudioServer, tiny_llama: Path) -> None:
+    """STU-9, REL-1: kill -9 of the server twenty times: the training never stops, is found each time, and is never doubled."""
+    rows = "".join(json.dumps({"question": f"{n} and {n}?", "answer": str(2 * n)}) + "\n" for n in range(30))
+    dataset = studio.upload("kills.jsonl", rows.encode())
+    asked = {"task_name": "kills", "base_model": str(tiny_llama), "dataset_id": dataset["id"], "training_params": LONG}
+    number = studio.post("/train", asked, 201)["id"]
+    while not (points := studio.get(f"/tasks/{number}/metrics")["series"].get("loss/train")):
+        time.sleep(0.1)
+    process = [one.pid for one in processes_of(studio, number)]
+    assert len(process) == 1
+    told = studio.home / "tasks" / str(number) / "events.jsonl"
+    for _ in range(20):
+        studio.kill(signal.SIGKILL)
+        size = told.stat().st_size
+        deadline = time.monotonic() + 20
+        while told.stat().st_size == size:
+            assert time.monotonic() < deadline, "it does not go on without a server"
+            time.sleep(0.05)
+        studio.again()
+        assert studio.get(f"/tasks/{number}")["status"] == "running"
+        assert [one.pid for one in processes_of(studio, number)] == process
+    series = studio.get(f"/tasks/{number}/metrics")["series"]["loss/train"]
+    assert [step for step, _ in series] == sorted({step for step, _ in series})
+    assert series[-1][0] > points[-1][0]
+    studio.post(f"/tasks/{number}/stop")
+    assert studio.until(number, "stopped")["progress"] > 0
+
+
+def processes_of(studio: StudioServer, number: int) -> list[psutil.Process]:
+    return [
+        one for one in psutil.process_iter(["cmdline", "environ"])
+        if (one.info["cmdline"] or [])[-2:] == ["lorasmith.studio.running", str(number)]
+        and (one.info["environ"] or {}).get("LORASMITH_HOME") == str(studio.home)
+    ]  # fmt: skip
 
 
 def test_elsewhere_the_page_asks_for_the_token(browser: Browser, tmp_path: Path) -> None:

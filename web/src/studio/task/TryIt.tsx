@@ -22,7 +22,7 @@ export function TryIt({ task }: { task: Task }) {
   const start = useMutation({
     mutationFn: () => servings.start(task.base_model, { [voice]: String(task.measured.adapter) }), onSuccess: refresh, onError: toastError,
   });
-  const stop = useMutation({ mutationFn: () => servings.stop(serving!.id), onSuccess: refresh, onError: toastError });
+  const stop = useMutation({ mutationFn: () => servings.stop(serving!.id), onSuccess: () => { start.reset(); refresh(); }, onError: toastError });
   const isHere = serving?.state === "ready" && serving.voices.includes(voice);
   const isLoading = start.isPending || (start.isSuccess && serving?.state !== "failed" && !isHere) || serving?.state === "starting";
   const path = serving ? servings.chatPath(serving.id) : "";
