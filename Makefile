@@ -50,6 +50,7 @@ bench: setup
 	$(BIN)/python benchmarks/memory.py --quick
 	$(BIN)/python benchmarks/check.py
 	$(BIN)/python benchmarks/serve.py
+	$(BIN)/python benchmarks/studio.py
 	$(BIN)/python benchmarks/tune.py
 	$(BIN)/python benchmarks/bertscore.py
 

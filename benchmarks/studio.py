@@ -171,8 +171,8 @@ def load(home: Path, tasks: int, count: int, lasting: float) -> None:
 
 
 def upload(home: Path, size: float) -> None:
-    row = b'{"question": "What is %09d and one?", "answer": "%09d"}\n'
-    block = b"".join(row % (number, number + 1) for number in range(20_000))
+    row = b'{"question": "What is %09d and one?", "answer": "' + b"It is what comes after it, " * 36 + b'%09d"}\n'
+    block = b"".join(row % (number, number + 1) for number in range(1_000))
     head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="large.jsonl"\r\n\r\n'
 
     async def body() -> AsyncIterator[bytes]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import openai
 import psutil
 import pytest
 
@@ -17,6 +19,8 @@ pytest.importorskip("playwright", reason="playwright is not installed: pip insta
 from playwright.sync_api import Browser, Page, expect  # noqa: E402
 from tests.e2e.pages import chromium, watched  # noqa: E402
 from tests.studio import LONG, StudioServer, running  # noqa: E402
+
+from lorasmith.testing.hub import HubServer  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 INVOICES = ROOT / "examples" / "invoices-text" / "train.jsonl"
@@ -252,3 +256,37 @@ def test_no_page_has_a_serious_fault_of_access(browser: Browser, studio: StudioS
                 if one["impact"] in ("serious", "critical")
             ]
     assert not found, "\n".join(found)
+
+
+def test_a_model_is_checked_installed_and_answers_as_an_assistant(
+    browser: Browser, tmp_path: Path, tiny_llama: Path
+) -> None:
+    """STU-5, STU-6: found by its name, the report read, installed with its progress, made an assistant, talked with."""
+    shutil.copytree(tiny_llama, tmp_path / "hub" / "acme" / "tiny-chat")
+    environment = {"HF_HOME": str(tmp_path / "hf"), "LORASMITH_MIN_DISK_SPACE_GB": "0"}
+    with (
+        HubServer(tmp_path / "hub") as hub,
+        running(tmp_path / "home", HF_ENDPOINT=hub.url, **environment) as studio,
+        watched(browser, f"{site(studio)}/models") as page,
+    ):
+        page.get_by_role("searchbox").first.fill("tiny")
+        page.get_by_role("link", name=re.compile("tiny-chat")).first.click()
+        expect(page.get_by_text(re.compile("Trains here with LoRA")).first).to_be_visible()
+        page.get_by_role("button", name=re.compile("^Install")).first.click()
+        expect(page.get_by_text("Installed on this machine").first).to_be_visible(timeout=TRAINED)
+        page.get_by_role("link", name="Assistants").first.click()
+        page.get_by_role("button", name=re.compile("assistant")).first.click()
+        dialog = page.get_by_role("dialog")
+        dialog.get_by_role("textbox", name="Name").fill("Echo")
+        dialog.get_by_role("combobox").first.select_option("acme/tiny-chat")
+        dialog.get_by_role("button", name=re.compile("^(Create|Save)")).click()
+        page.get_by_role("button", name="Start").first.click()
+        box = page.get_by_label("Ask something")
+        expect(box).to_be_visible(timeout=60_000)
+        box.fill("1 + 1 =")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("button", name="Send")).to_be_visible(timeout=60_000)
+        client = openai.OpenAI(base_url=f"{studio.url}/assistants/v1", api_key="none")
+        said = client.chat.completions.create(model="Echo", messages=[{"role": "user", "content": "hi"}], max_tokens=4)
+        assert said.usage is not None
+        assert said.usage.completion_tokens > 0

@@ -198,11 +198,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
         is_api = steps[:2] == ["api", "models"]
         steps = steps[2:] if is_api else steps
-        if steps[0] == "cdn":
-            steps = steps[1:]
         if is_api and not steps:
             self._listed(self.query.get("search", ""))
             return
+        if steps[0] == "cdn":
+            steps = steps[1:]
         repository, rest = "/".join(steps[:2]), steps[2:]
         rules = self.hub.rules.get(repository, Rules())
         time.sleep(self.hub.delay + rules.delay)

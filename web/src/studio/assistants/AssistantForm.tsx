@@ -76,9 +76,9 @@ export function AssistantForm({ title, initial, note, taken, isPending, error, o
               ? <p role="alert" className="mt-1 text-xs text-bad">{wrongNumbers.map((name) => t(`sampling.${name}.range`)).join(" ")}</p>
               : <p id="sampling-hint" className="mt-1 text-xs text-pretty text-muted">{t("sampling.hint")}</p>}
           </fieldset>
-          {error && <ErrorNote error={asErrorBody(error)} />}
           {note && <p className="text-xs text-pretty text-muted">{note}</p>}
         </div>
+        {error && <div className="shrink-0 px-4 pb-3"><ErrorNote error={asErrorBody(error)} /></div>}
         <div className="flex shrink-0 justify-end gap-2 border-t border-line p-4">
           <Button onClick={onClose}>{shared("cancel")}</Button>
           <Button kind="primary" type="submit" disabled={isPending}>{studio("save")}</Button>

@@ -34,7 +34,7 @@ export function AssistantView({ one, list }: { one: Assistant; list: Assistant[]
       <PageHead title={one.name} note={<span role="status"><StateBadge state={one.state} /></span>}>
         {isOn
           ? <Button icon={CirclePause} disabled={stop.isPending} onClick={() => stop.mutate()}>{t("stop")}</Button>
-          : <Button kind="primary" icon={Play} disabled={start.isPending} onClick={() => start.mutate()}>{t("start")}</Button>}
+          : <Button kind="primary" icon={Play} disabled={start.isPending} onClick={() => start.mutate()}>{t(one.state === "failed" ? "start.again" : "start")}</Button>}
         <Edit one={one} list={list} />
         <Delete one={one} />
       </PageHead>
@@ -44,7 +44,7 @@ export function AssistantView({ one, list }: { one: Assistant; list: Assistant[]
           <span className="min-w-0 text-pretty [overflow-wrap:anywhere]">{t(isOn ? "shares" : "wouldShare", { names: others.map(({ name }) => name).join(", "), base: one.base_model })}</span>
         </p>
       )}
-      <Talking one={one} isStarting={start.isPending} onStart={() => start.mutate()} />
+      <Talking one={one} />
       <Making one={one} />
       <Address one={one} />
     </div>

@@ -1,8 +1,6 @@
 /** The window to talk in, or why there is none yet. */
 import { useQuery } from "@tanstack/react-query";
-import { Play } from "lucide-react";
 import { Link } from "wouter";
-import { Button } from "~/shared/components/Button";
 import { ErrorNote } from "~/shared/components/states";
 import { formatNumber } from "~/shared/i18n";
 import { type Assistant, assistants, tasks } from "../api";
@@ -14,27 +12,20 @@ import { Bar } from "../parts/TaskRow";
 import { noteOf } from "../problems";
 import { useAssistantWords } from "./words";
 
-interface TalkingProps {
-  one: Assistant;
-  isStarting: boolean;
-  onStart: () => void;
-}
-
-export function Talking({ one, isStarting, onStart }: TalkingProps) {
+export function Talking({ one }: { one: Assistant }) {
   const t = useAssistantWords();
   const title = t("talk");
-  if (one.state === "ready") return <Card title={title} flush><Chat path={assistants.chatPath} model={one.name} className="h-[min(34rem,70dvh)]" /></Card>;
+  if (one.state === "ready") return <Card title={title} flush><Chat path={assistants.chatPath} model={one.name} className="h-[min(28rem,70dvh)]" /></Card>;
   return (
     <Card title={title}>
       {one.state === "starting" ? <Starting one={one} /> : (
-        <div className="flex flex-col items-start gap-3">
-          {one.state === "failed" && <div className="w-full"><ErrorNote error={noteOf(one.problem ?? { what: t("failed") })} /></div>}
-          <p className="max-w-prose text-pretty text-muted">{t(one.state === "failed" ? "failed.text" : "stopped.text")}</p>
-          <span className="flex flex-wrap items-center gap-x-4 gap-y-2">
-            <Button icon={Play} disabled={isStarting} onClick={onStart}>{t(one.state === "failed" ? "start.again" : "start")}</Button>
-            {one.serving !== null && <Link href={`/tasks/${one.serving}`} className={TEXT_LINK}>{t("log")}</Link>}
-          </span>
-        </div>
+        <>
+          {one.state === "failed" && <div className="mb-3"><ErrorNote error={noteOf(one.problem ?? { what: t("failed") })} /></div>}
+          <p className="max-w-prose text-pretty text-muted">
+            {t(one.state === "failed" ? "failed.text" : "stopped.text")}
+            {one.serving !== null && <> <Link href={`/tasks/${one.serving}`} className={TEXT_LINK}>{t("log")}</Link></>}
+          </p>
+        </>
       )}
     </Card>
   );

@@ -38,11 +38,11 @@ function Leaf({ adapter, isChosen, canChoose, onToggle }: { adapter: Adapter; is
   const score = mainScore(adapter);
   return (
     <div className="pt-1 pb-2">
-      <label className="flex min-h-9 items-center gap-2" title={!isChosen && !canChoose ? t("compare.two") : undefined}>
+      <label className="flex min-h-9 flex-wrap items-center gap-x-2" title={!isChosen && !canChoose ? t("compare.two") : undefined}>
         <input type="checkbox" className="size-4 shrink-0 accent-(--accent)" aria-label={t("compare.choose", { name })} checked={isChosen} disabled={!isChosen && !canChoose} onChange={onToggle} />
-        <span className="min-w-0 flex-1 truncate font-medium" title={name}>{name}</span>
+        <span className="min-w-0 flex-[1_1_8rem] truncate font-medium" title={name}>{name}</span>
         {score && (
-          <span className="shrink-0 text-right text-xs text-muted" title={scoreTitle(score, t)}>
+          <span className="ml-auto shrink-0 text-xs text-muted" title={scoreTitle(score, t)}>
             {scoreTitle(score, t)} <span className="text-sm font-medium text-ink tabular-nums">{formatNumber(adapter.scores[score]!, 3)}</span>
           </span>
         )}
@@ -65,13 +65,13 @@ export function Lineage({ adapter: { dataset, dataset_name: from, dataset_versio
       {from && (
         <span className="inline-flex min-w-0 items-center gap-1.5">
           <Database size={13} aria-label={t("from")} className="shrink-0" />
-          {dataset === null ? <span className="min-w-0 break-words">{said}</span> : <Link href={`/datasets/${dataset}`} className={`${TEXT_LINK} inline-block min-w-0 py-1 break-words`}>{said}</Link>}
+          {dataset === null ? <span className="min-w-0 break-words">{said}</span> : <Link href={`/datasets/${dataset}`} className={`${TEXT_LINK} inline-block min-w-0 py-1 break-words pointer-coarse:py-2.5`}>{said}</Link>}
         </span>
       )}
       {task !== null && (
         <span className="inline-flex items-center gap-1.5">
           <ListTodo size={13} aria-hidden className="shrink-0" />
-          <Link href={`/tasks/${task}`} className={`${TEXT_LINK} inline-block py-1`}>{t("byTask", { n: String(task) })}</Link>
+          <Link href={`/tasks/${task}`} className={`${TEXT_LINK} inline-block py-1 pointer-coarse:py-2.5`}>{t("byTask", { n: String(task) })}</Link>
         </span>
       )}
     </p>

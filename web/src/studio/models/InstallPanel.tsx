@@ -15,11 +15,15 @@ import { Bar } from "../parts/TaskRow";
 import { noteOf } from "../problems";
 import { useModels, useTasks } from "../train/hooks";
 import { useCheckWords } from "./checkWords";
-import type { Report } from "./report";
+import type { Outcome, Report } from "./report";
 
 const QUANTIZATIONS = ["none", "8bit", "4bit"] as const;
+type Quantization = (typeof QUANTIZATIONS)[number];
+/** What a model must be rounded to where it fits in no other way. */
+const neededBy = ({ kind, verdict }: Outcome): Quantization =>
+  kind !== "answers" || !verdict ? "none" : verdict.dtype === "nf4" ? "4bit" : verdict.dtype === "int8" ? "8bit" : "none";
 
-export function InstallPanel({ report, asked, fits }: { report: Report; asked: string; fits: boolean }) {
+export function InstallPanel({ report, asked, outcome }: { report: Report; asked: string; outcome: Outcome }) {
   const known = useModels();
   const listed = useTasks({ kind: "install", limit: 50 });
   const start = useMutation({ mutationFn: (options: Record<string, unknown>) => models.install(asked, options), onSuccess: learn });
@@ -34,14 +38,14 @@ export function InstallPanel({ report, asked, fits }: { report: Report; asked: s
     <div className="border-t border-line px-4 py-4 sm:px-5">
       {start.error && <div className="mb-3"><ErrorNote error={asErrorBody(start.error)} /></div>}
       {task?.error && !start.isPending && <div className="mb-3"><ErrorNote error={noteOf(task.error)} /></div>}
-      <Options report={report} fits={fits} damaged={here} isPending={start.isPending} failed={task?.error ? task.id : null} onInstall={start.mutate} />
+      <Options report={report} outcome={outcome} damaged={here} isPending={start.isPending} failed={task?.error ? task.id : null} onInstall={start.mutate} />
     </div>
   );
 }
 
 interface OptionsProps {
   report: Report;
-  fits: boolean;
+  outcome: Outcome;
   /** The same model where it is here already, but cannot be used. */
   damaged: Model | undefined;
   isPending: boolean;
@@ -50,9 +54,9 @@ interface OptionsProps {
   onInstall: (options: Record<string, unknown>) => void;
 }
 
-function Options({ report, fits, damaged, isPending, failed, onInstall }: OptionsProps) {
+function Options({ report, outcome, damaged, isPending, failed, onInstall }: OptionsProps) {
   const t = useCheckWords();
-  const [quantization, setQuantization] = useState<(typeof QUANTIZATIONS)[number]>("none");
+  const [quantization, setQuantization] = useState(() => neededBy(outcome));
   const [trusts, setTrusts] = useState(false);
   const { disk, requirements } = report;
   const code = requirements.custom_code ?? [];
@@ -73,12 +77,12 @@ function Options({ report, fits, damaged, isPending, failed, onInstall }: Option
           {t(failed !== null || damaged ? "install.again" : "install")}
         </Button>
         {canQuantize && (
-          <select aria-label={t("install.quantization")} className={`${INPUT} w-auto!`} value={quantization} onChange={(event) => setQuantization(event.target.value as typeof quantization)}>
+          <select aria-label={t("install.quantization")} className={`${INPUT} w-auto!`} value={quantization} onChange={(event) => setQuantization(event.target.value as Quantization)}>
             {QUANTIZATIONS.map((one) => <option key={one} value={one}>{t(`install.${one}`)}</option>)}
           </select>
         )}
         <p className="min-w-0 flex-1 basis-56 text-pretty text-muted">
-          {damaged ? t("install.damaged") : !hasRoom ? t("install.noRoom") : fits ? t("install.takes", { size: formatBytes(disk.total) }) : t("install.fitsNot")}
+          {damaged ? t("install.damaged") : !hasRoom ? t("install.noRoom") : outcome.kind !== "fitsNot" ? t("install.takes", { size: formatBytes(disk.total) }) : t("install.fitsNot")}
           {failed !== null && <> <Link href={`/tasks/${failed}`} className={TEXT_LINK}>{t("install.log")}</Link></>}
         </p>
       </div>

@@ -19,11 +19,17 @@ const colourOf = (name: string): string => COLOURS[name] ?? "var(--muted)";
 
 /** The system takes these pages back when memory is short, so that they are no part of what must be free. */
 const TAKEN_BACK = "loading";
-const partsOf = ({ parts }: Verdict): [string, number][] => Object.entries(parts).filter(([name, bytes]) => bytes !== 0 && name !== TAKEN_BACK);
+const ORDER = Object.keys(COLOURS);
+const placeOf = (name: string): number => (ORDER.includes(name) ? ORDER.indexOf(name) : ORDER.length);
+const partsOf = ({ parts }: Verdict): [string, number][] =>
+  Object.entries(parts).filter(([name, bytes]) => bytes !== 0 && name !== TAKEN_BACK).sort(([a], [b]) => placeOf(a) - placeOf(b));
+
+/** Where the free memory ends. */
+export const MARK = "w-0.5 rounded-full bg-ink";
 
 interface BarProps {
   verdict: Verdict;
-  /** Bytes that the whole width stands for. */
+  /** Bytes that the whole width stands for; what is more fades out at its end. */
   scale: number;
   /** Marked where it lies within the scale. */
   free: number | null;
@@ -35,10 +41,12 @@ export function MemoryBar({ verdict, scale, free, tall }: BarProps) {
   const sum = parts.reduce((total, [, bytes]) => total + bytes, 0) || 1;
   return (
     <div aria-hidden className={`relative w-full rounded-full bg-raised ${tall ? "h-3" : "h-2"}`}>
-      <div className="flex h-full gap-px overflow-hidden rounded-full" style={{ width: `${Math.min(1, verdict.memory / scale) * 100}%` }}>
-        {parts.map(([name, bytes]) => <span key={name} className="h-full shrink-0" style={{ width: `${(bytes / sum) * 100}%`, background: colourOf(name) }} />)}
+      <div className={`h-full overflow-hidden rounded-full ${verdict.memory > scale ? "mask-r-from-85%" : ""}`}>
+        <div className="flex h-full gap-px overflow-hidden rounded-r-full" style={{ width: `${(verdict.memory / scale) * 100}%` }}>
+          {parts.map(([name, bytes]) => <span key={name} className="h-full shrink-0" style={{ width: `${(bytes / sum) * 100}%`, background: colourOf(name) }} />)}
+        </div>
       </div>
-      {free !== null && free < scale && <span className="absolute -top-1 -bottom-1 w-0.5 rounded-full bg-ink" style={{ left: `${(free / scale) * 100}%` }} />}
+      {free !== null && free < scale && <span className={`absolute -top-1 -bottom-1 ${MARK}`} style={{ left: `${(free / scale) * 100}%` }} />}
     </div>
   );
 }
@@ -48,7 +56,7 @@ export function PartsList({ verdict }: { verdict: Verdict }) {
   const back = verdict.parts[TAKEN_BACK] ?? 0;
   return (
     <>
-      <ul className="grid gap-x-8 gap-y-2.5 sm:grid-cols-2 xl:grid-cols-3">
+      <ul className="grid items-start gap-x-8 gap-y-2.5 sm:grid-cols-2 xl:grid-cols-3">
         {partsOf(verdict).map(([name, bytes]) => (
           <li key={name} className="grid grid-cols-[auto_1fr_auto] items-baseline gap-x-2">
             <span aria-hidden className="size-2.5 rounded-sm" style={{ background: colourOf(name) }} />

@@ -33,7 +33,7 @@ export function ModelCards({ all, adapters, ...tree }: CardsProps) {
   const [settled, setSettled] = useState<ReadonlySet<string>>(new Set());
   const next = all.find(({ id, troubles }) => !settled.has(id) && !troubles.length)?.id;
   return (
-    <div className="grid items-start gap-4 lg:grid-cols-2">
+    <div className="gap-4 *:mb-4 *:break-inside-avoid lg:columns-2">
       {all.map((model) => (
         <ModelCard
           key={model.name}
@@ -63,11 +63,13 @@ function ModelCard({ model, adapters, canCheck, onSettled, ...tree }: CardProps)
   return (
     <article aria-label={model.id} className="min-w-0 rounded-lg border border-line bg-panel shadow-low">
       <div className="flex flex-col gap-3 p-4">
-        <div className="flex items-start gap-3">
-          <span className="grid size-10 shrink-0 place-items-center rounded-md bg-accent-soft text-accent-ink"><Icon size={20} aria-hidden /></span>
-          <div className="min-w-0 flex-1">
-            <h3 className="font-semibold [overflow-wrap:anywhere]">{model.id}</h3>
-            <p className="text-muted">{facts.filter(Boolean).join(" · ")}</p>
+        <div className="flex flex-wrap items-start justify-between gap-x-3 gap-y-2">
+          <div className="flex min-w-0 flex-[1_1_13rem] items-start gap-3">
+            <span className="grid size-10 shrink-0 place-items-center rounded-md bg-accent-soft text-accent-ink"><Icon size={20} aria-hidden /></span>
+            <div className="min-w-0 flex-1">
+              <h3 className="font-semibold [overflow-wrap:anywhere]">{model.id}</h3>
+              <p className="text-muted">{facts.filter(Boolean).join(" · ")}</p>
+            </div>
           </div>
           {model.troubles.length > 0 ? <Badge tone="bad" icon={TriangleAlert}>{t("damaged")}</Badge> : <Verdict id={model.id} canCheck={canCheck} onSettled={onSettled} />}
         </div>

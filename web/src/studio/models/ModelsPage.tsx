@@ -31,9 +31,9 @@ export function ModelsPage() {
       </PageHead>
       <HubSearch installed={query.data ?? []} />
       <Installs />
-      <section aria-labelledby="installed" className="flex flex-col gap-3">
+      <section aria-labelledby="installed" className="flex min-w-0 flex-col gap-3">
         <h2 id="installed" className="font-semibold">{t("installed")}</h2>
-        {adapters.error && <ErrorNote error={asErrorBody(adapters.error)} onRetry={() => void adapters.refetch()} />}
+        {query.data && adapters.error && <ErrorNote error={asErrorBody(adapters.error)} onRetry={() => void adapters.refetch()} />}
         <Loaded query={query} loading={<Loading />}>
           {(all) => <Everything all={all} adapters={adapters.data} />}
         </Loaded>

@@ -38,11 +38,11 @@ export function VerdictHead({ report, outcome, asked, onAgain, isAgain }: HeadPr
           <h2 id="verdict" className="text-lg font-semibold text-pretty">{useSentence(report, outcome)}</h2>
           <p className="mt-0.5 [overflow-wrap:anywhere] text-muted">{about.filter(Boolean).join(" · ")}</p>
           <Consequence report={report} outcome={outcome} />
-          <NextStep text={report.next_step} />
+          {outcome.kind !== "fitsNot" && <NextStep text={report.next_step} />}
         </div>
         <IconButton label={t("again")} icon={RotateCcw} disabled={isAgain} onClick={onAgain} />
       </div>
-      <InstallPanel report={report} asked={asked} fits={outcome.kind === "trains" || outcome.kind === "answers"} />
+      <InstallPanel report={report} asked={asked} outcome={outcome} />
     </section>
   );
 }
@@ -59,12 +59,12 @@ function useSentence({ estimated }: Report, { kind, verdict, free }: Outcome): s
   return t(`verdict.answers.${where}`, { dtype: dtypeName(verdict.dtype), need: said });
 }
 
-/** Why it does not train here, where it answers. */
+/** Why it does not train here, where it answers; what to do, where it does neither. */
 function Consequence({ report, outcome }: { report: Report; outcome: Outcome }) {
   const t = useCheckWords();
-  if (outcome.kind !== "answers") return null;
+  if (outcome.kind !== "answers" && outcome.kind !== "fitsNot") return null;
   const least = leastOf(report, "training");
-  return <p className="mt-2 max-w-prose text-pretty">{least ? t("verdict.noTraining", { need: formatBytes(least.memory) }) : t("verdict.noEstimate")}</p>;
+  return <p className="mt-2 max-w-prose text-pretty">{outcome.kind === "fitsNot" ? t("verdict.advice") : least ? t("verdict.noTraining", { need: formatBytes(least.memory) }) : t("verdict.noEstimate")}</p>;
 }
 
 const COMMAND = /^lorasmith \S+/;

@@ -65,8 +65,11 @@ export interface Outcome {
 
 const DEVICES: Verdict["device"][] = ["cuda", "cpu", "split", "none"];
 const METHODS = ["lora", "qlora", "full"];
+/** Of training the smallest is taken; of answering the least rounded that fits. */
+const FINEST = ["bfloat16", "int8", "nf4", "float32"];
 const byChoice = (a: Verdict, b: Verdict): number =>
-  DEVICES.indexOf(a.device) - DEVICES.indexOf(b.device) || METHODS.indexOf(a.method) - METHODS.indexOf(b.method) || a.memory - b.memory;
+  DEVICES.indexOf(a.device) - DEVICES.indexOf(b.device) || METHODS.indexOf(a.method) - METHODS.indexOf(b.method) ||
+  (a.kind === "inference" ? FINEST.indexOf(a.dtype) - FINEST.indexOf(b.dtype) : a.memory - b.memory);
 
 export function freeOn(report: Report, device: Verdict["device"]): number | null {
   const gpu = gpuOf(report)?.free_bytes;
