@@ -92,6 +92,33 @@ def test_a_session_carries_its_word(locked: tuple[StudioServer, str]) -> None:
         assert httpx2.get(f"{server.url}/tasks", headers={"Cookie": broken.encode("latin-1")}).status_code == 401
 
 
+def test_a_guest_names_no_file_and_no_database(locked: tuple[StudioServer, str]) -> None:
+    """SEC-1, SEC-3: what only this machine's own user may name: a template's file, a study's database, a way out of home."""
+    server, token = locked
+    with httpx2.Client(base_url=server.url, headers={"Authorization": f"Bearer {token}"}, timeout=60) as guest:
+        number = guest.post("/datasets/sample", json={}).json()["id"]
+        asked: dict[str, Any] = {"task_name": "a", "base_model": "demo", "dataset_id": number}
+        for path in ("/train", "/plan"):
+            body = {key: value for key, value in asked.items() if path == "/train" or key != "task_name"}
+            for wrong in (
+                {"template": "/etc/passwd"},
+                {"template": "../../secret.jinja"},
+                {"output": "/elsewhere"},
+            ):
+                assert guest.post(path, json=body | {"training_params": wrong}).status_code == 400, wrong
+            assert guest.post(path, json=body | {"training_params": {"max_steps": 1}}).is_success
+        search = {
+            "dataset_id": number,
+            "fine_tuning_params": {"use_llm_judge": False, "base_model_name": "demo", "n_trials": 5},
+        }
+        for wrong in (
+            {"storage": "postgresql://10.0.0.1/x"},
+            {"template": "/etc/passwd"},
+            {"output": "/elsewhere"},
+        ):
+            assert guest.post("/tune", json=search | {"tuning_params": wrong}).status_code == 400, wrong
+
+
 def test_guessing_gets_slower(tmp_path: Path) -> None:
     """STU-11: after five wrong tokens an address waits, also with the right one."""
     with running(tmp_path / "home", "--host", "0.0.0.0") as server:  # noqa: S104

@@ -42,6 +42,8 @@ class Running:
         self.process = os.getpid()
         self._changes: dict[str, Any] = {}
         self._figures: dict[str, Any] = {}
+        self._epochs = 0.0
+        """Of the whole course, once it is planned."""
         self._lock = threading.Lock()
         self._over = threading.Event()
         self._asked_to_stop = False
@@ -52,6 +54,8 @@ class Running:
         figures = _figures(event)
         with self._lock:
             self._changes |= _told(event)
+            if self._epochs and isinstance(event, Progress) and event.stage == "train" and event.total:
+                self._changes["current_epoch"] = round(event.done / event.total * self._epochs, 4)
             if figures:
                 self._figures |= figures
                 self._changes["measured"] = dict(self._figures)
@@ -59,6 +63,7 @@ class Running:
     def on_plan(self, predicted: Mapping[str, Any]) -> None:
         with self._lock:
             self._changes["predicted"] = dict(predicted)
+            self._epochs = float(predicted.get("epochs", 0.0))
 
     def beat_until_over(self) -> None:
         """In a thread of its own."""
@@ -99,8 +104,6 @@ def _told(event: Event) -> dict[str, Any]:
         share = 100 * event.done / event.total if event.total else 0.0
         found: dict[str, Any] = {"message": f"{event.stage} {event.note}".strip()[:500]}
         return found | ({"progress": round(min(100.0, share), 2)} if event.stage in _COUNTED else {})
-    if isinstance(event, Metric) and "passes" in event.values:
-        return {"current_epoch": event.values["passes"]}
     if isinstance(event, Step | Warn):
         said = event.message if isinstance(event, Warn) else f"{event.title}: {event.note}".strip(": ")
         return {"message": said[:500]}

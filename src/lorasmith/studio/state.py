@@ -27,7 +27,7 @@ class Studio:
     def __init__(self, database: Database, *, is_locked: bool = False, tell: Listener = lambda _: None):
         """`is_locked`: whether one has to sign in."""
         self.database = database
-        self.tasks, self.datasets = Tasks(database), Datasets(database)
+        self.tasks, self.datasets = Tasks(database, is_shared=is_locked), Datasets(database)
         self.reader = Reader(self.datasets)
         self.queue = Queue(self.tasks, meanwhile=self.reader.again)
         self.pulse = Pulse(self.tasks)

@@ -34,8 +34,21 @@ def this_host() -> str:
 class Tasks:
     """The tasks of a studio. Every call may raise EnvironmentProblem where the database has gone."""
 
-    def __init__(self, database: Database):
-        self.database = database
+    def __init__(self, database: Database, *, is_shared: bool = False):
+        """`is_shared`: whoever asks may be no user of this machine, and has no right to its files and its network."""
+        self.database, self._is_shared = database, is_shared
+
+    def require_allowed(self, params: Mapping[str, Any]) -> None:
+        """Raises UsageProblem for a file of this machine or an address that only its own user may name (SEC-1, SEC-3)."""
+        from lorasmith.data.tokenizer import TEMPLATES
+
+        template = str(params.get("template") or "")
+        if self._is_shared and template and template not in TEMPLATES:
+            raise UsageProblem(
+                "A template of your own cannot be named here", fix=f"Known: {', '.join(sorted(TEMPLATES))}."
+            )
+        if self._is_shared and params.get("storage"):
+            raise UsageProblem("A database of your own cannot be named here", fix="Leave storage out.")
 
     # Made and asked for.
 
@@ -44,6 +57,7 @@ class Tasks:
         if kind not in KINDS:
             raise UsageProblem(f"There is no kind of task '{kind}'", fix=f"Known: {', '.join(sorted(KINDS))}.")
         spec = make_spec(KINDS[kind].spec, **params)
+        self.require_allowed(params)
         task = Task(
             kind=kind, task_name=name, training_params=dict(params), base_model=getattr(spec, "model", ""),
             dataset_file=getattr(spec, "data", ""), **more,

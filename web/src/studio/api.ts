@@ -375,6 +375,8 @@ export interface TrainAsked {
   base_model: string;
   dataset_id: number;
   training_params: Record<string, unknown>;
+  /** The task that this one is made after. */
+  parent_id?: number;
 }
 export interface TuneAsked {
   dataset_id: number;

@@ -84,6 +84,7 @@ _one_at_a_time = threading.Lock()
 def plan(asked: PlanRequest, studio: Here) -> PlanShown:
     """Every parameter with its reason, and what the training would take. Nothing is begun."""
     require_free(asked.training_params)
+    studio.tasks.require_allowed(asked.training_params)
     dataset = studio.datasets.get(asked.dataset_id)
     studio.datasets.require_read(dataset)
     params = {**asked.training_params, "model": asked.base_model, "data": dataset.file}

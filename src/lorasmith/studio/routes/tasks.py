@@ -31,6 +31,7 @@ class TrainRequest(BaseModel):
     base_model: str = Field(min_length=1, max_length=400)
     dataset_id: Number
     project_id: Number | None = None
+    parent_id: Number | None = Field(default=None, description="The task that this one is made after")
     training_params: dict[str, Any] = Field(default_factory=dict, description="Fields of a training's spec")
     priority: int = Field(default=0, ge=-100, le=100)
 
@@ -79,12 +80,14 @@ def train(asked: TrainRequest, studio: Here) -> TaskShown:
     studio.require_project(asked.project_id)
     dataset = studio.datasets.get(asked.dataset_id)
     studio.datasets.require_read(dataset)
-    if dataset.error:
+    if asked.parent_id:
+        studio.tasks.get(asked.parent_id)
+    if dataset.error and not asked.training_params.get("columns"):  # which may be all that it lacks
         raise UsageProblem(f"Nothing can be learnt from dataset {dataset.id}", why=str(dataset.error.get("what", "")))
     params = {**asked.training_params, "model": asked.base_model, "data": dataset.file}
     task = studio.tasks.create(
         "train", asked.task_name, params, project=asked.project_id, dataset=dataset.id, dataset_type=dataset.format,
-        priority=asked.priority,
+        priority=asked.priority, parent=asked.parent_id,
     )  # fmt: skip
     studio.queue.wake()
     return TaskShown.model_validate(task)

@@ -38,7 +38,7 @@ export function NewTraining({ onStarted }: { onStarted: () => void }) {
   const fallback = useDefaultName(dataset, model);
   const name = typed?.trim() || fallback;
   const start = useMutation({
-    mutationFn: training.start,
+    mutationFn: (asked: Parameters<typeof training.start>[0]) => training.start({ ...asked, parent_id: draft.get().from?.id }),
     onSuccess: (task) => {
       learn(task);
       toast(t("started", { name: task.task_name }));
