@@ -165,7 +165,9 @@ def test_the_page_may_reach_nothing_else(studio: StudioServer) -> None:
         assert "connect-src 'self'" in policy
         assert "'unsafe-eval'" not in policy
     assert not re.findall(r'(?:src|href)="(?:https?:)?//', page.text)
-    assert httpx2.get(studio.url.removesuffix("/api") + "/nowhere").status_code == 404
+    nowhere = httpx2.get(studio.url.removesuffix("/api") + "/nowhere")
+    assert (nowhere.status_code, nowhere.text) == (404, page.text), "the page itself says that there is nothing"
+    assert "/api/docs" in httpx2.get(f"{studio.url}/nowhere").json()["error"]["hint"]
 
 
 def test_what_is_changed_is_written_down(studio: StudioServer) -> None:

@@ -10,6 +10,7 @@ from fastapi import APIRouter, FastAPI, Response
 from starlette.middleware.gzip import GZipMiddleware
 
 import lorasmith
+from lorasmith.core.errors import NotFoundProblem
 from lorasmith.serve import problems
 from lorasmith.serve.guard import Guard
 from lorasmith.serve.page import STUDIO_PAGE, answer_page, favicon
@@ -84,8 +85,17 @@ def _with_page(app: FastAPI) -> None:
     async def page() -> Response:
         return answer_page(STUDIO_PAGE)
 
+    async def nowhere(rest: str) -> Response:
+        """An address that leads to no page: the page itself says so; below the API a program reads it."""
+        if rest.startswith("api"):
+            raise NotFoundProblem("There is no such route", fix="All routes are listed in /api/docs.")
+        answer = answer_page(STUDIO_PAGE)
+        answer.status_code = 404
+        return answer
+
     app.add_api_route("/", page, include_in_schema=False)
     app.add_api_route("/favicon.ico", favicon, include_in_schema=False)
     for place in _PLACES:
         app.add_api_route(f"/{place}", page, include_in_schema=False)
         app.add_api_route(f"/{place}/{{rest:path}}", page, include_in_schema=False)
+    app.add_api_route("/{rest:path}", nowhere, include_in_schema=False)

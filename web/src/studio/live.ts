@@ -1,11 +1,12 @@
 /** What changes by itself: tasks as the server tells of them, and whether it is there. Cut off, the page asks every five seconds. */
 import { QueryClient } from "@tanstack/react-query";
+import { ApiError } from "~/shared/api/http";
 import { createStore } from "~/shared/store";
 import type { Metrics, Task, TaskPage } from "./api";
 import { OVER, tasks } from "./api";
 
 export const queries = new QueryClient({
-  defaultOptions: { queries: { retry: 1, staleTime: 2000, refetchOnWindowFocus: true }, mutations: { retry: 0 } },
+  defaultOptions: { queries: { retry: (count, error) => count < 1 && error instanceof ApiError && error.isLost, staleTime: 2000, refetchOnWindowFocus: true }, mutations: { retry: 0 } },
 });
 
 export const POLL_MS = 5000;

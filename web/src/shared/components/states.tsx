@@ -25,7 +25,7 @@ export function Empty({ icon: Icon, title, text, samples = [], children }: Empty
       </div>
       {children}
       {samples.length > 0 && (
-        <div className="mt-2 grid w-full gap-2 sm:grid-cols-2">
+        <div className={`mt-2 grid gap-2 ${samples.length > 1 ? "w-full sm:grid-cols-2" : ""}`}>
           {samples.map(({ label, onSelect }) => (
             <button
               key={label}
