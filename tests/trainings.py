@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lorasmith.core.events import Writer, parse
 from lorasmith.hub.recognise import know_model
-from lorasmith.training import launch
+from lorasmith.training import planning
 from lorasmith.training.spec import TrainSpec, WorkerSpec
 
 
@@ -45,7 +45,7 @@ def planned(model: Path, data: Path, folder: Path, **options) -> WorkerSpec:
     folder.mkdir()
     (folder / "logs").mkdir()
     spec = TrainSpec(model=str(model), data=str(data), output=str(folder), **options)
-    return launch.planned(spec, know_model(spec.model), folder, lambda _: None, lambda *_: None)
+    return planning.planned(spec, know_model(spec.model), folder, lambda _: None, lambda *_: None)
 
 
 def with_plan(spec: WorkerSpec, **changes) -> WorkerSpec:

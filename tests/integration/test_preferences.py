@@ -272,12 +272,12 @@ def test_kto_says_where_it_hears_one_side_only(liked, said, weight, tiny_llama, 
 
 def test_missing_packages_and_options_for_others_are_refused(tiny_llama, sums, tmp_path, monkeypatch):
     """REL-3: with what to install; nothing is left behind."""
-    from lorasmith.training import launch
+    from lorasmith.training import planning
 
     with pytest.raises(UsageProblem, match="--beta says nothing to --objective sft"):
         lorasmith.train(str(tiny_llama), sums, output=str(tmp_path / "a"), beta=0.2)
     assert not (tmp_path / "a").exists()
-    monkeypatch.setattr(launch, "has_package", lambda _, name: name != "trl")
+    monkeypatch.setattr(planning, "has_package", lambda _, name: name != "trl")
     with pytest.raises(EnvironmentProblem, match="missing: trl") as refused:
         lorasmith.train(str(tiny_llama), write_pairs(tmp_path), output=str(tmp_path / "b"))
     assert "lorasmith[preferences]" in refused.value.fix

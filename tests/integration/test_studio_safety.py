@@ -238,7 +238,7 @@ def test_a_json_body_has_a_limit_that_a_file_has_not(studio: StudioServer) -> No
         f"{studio.url}/projects", content=pieces(), headers={"Content-Type": "application/json"}, timeout=60
     )
     assert refused.status_code == 413
-    assert studio.upload("large.jsonl", b'{"question": "1", "answer": "1"}\n' * 2_200_000)["num_rows"] == 2_200_000
+    assert studio.upload("large.jsonl", b'{"question": "1", "answer": "1"}\n' * 2_200_000)["num_bytes"] > 70e6
 
 
 def test_ten_thousand_tasks_are_listed_by_pages(tmp_path: Path) -> None:

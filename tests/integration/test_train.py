@@ -75,20 +75,20 @@ def test_a_run_tells_the_next_plan_what_it_took(tiny_llama, sums, home, tmp_path
 
 def test_memory_given_back_changes_no_weight(tiny_llama, sums, tmp_path, monkeypatch):
     """AUT-2: a training that is kept small learns the same, bit for bit."""
-    from lorasmith.training import launch
+    from lorasmith.training import planning
 
     folders = []
     for tight in (False, True):
-        plain = launch.choose
+        plain = planning.choose
         monkeypatch.setattr(
-            launch,
+            planning,
             "choose",
             lambda *given, plain=plain, tight=tight, **more: plain(*given, **more).model_copy(
                 update={"tight_memory": tight}
             ),
         )
         folders.append(lorasmith.train(str(tiny_llama), sums, output=str(tmp_path / f"{tight}"), max_steps=3).folder)
-        monkeypatch.setattr(launch, "choose", plain)
+        monkeypatch.setattr(planning, "choose", plain)
     assert weights(folders[0]) == weights(folders[1])
 
 
