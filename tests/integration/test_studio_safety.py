@@ -205,6 +205,10 @@ def test_settings_and_judges_keep_their_secrets(studio: StudioServer) -> None:
     assert studio.post("/judges/mine/test")["ok"] is False
     key = studio.put("/judges/mine", {"kind": "openai", "model": "x", "key_env": "sk-this-is-a-key"}, 400)
     assert "sk-this" not in json.dumps(key)
+    odd = "¬\U0003d943Q«À§\x9e¶{\x84ô\x8d\x0e\U0002cba8\x1b\u2028"
+    kept = studio.put("/judges/odd", {"kind": "serve", "model": odd})
+    assert (kept["model"], studio.get("/judges")[-1]["model"]) == (odd, odd), "written so that it can be read again"
+    studio.delete("/judges/odd")
     studio.delete("/judges/mine")
     studio.delete("/judges/mine", 404)
     assert studio.post("/system/trackers/mlflow/test")["ok"] is False

@@ -233,11 +233,16 @@ def _told(problem: Any) -> dict[str, str]:
 
 
 def store(key: str, value: str, *, path: Path | None = None) -> Settings:
+    """`keep`, of a value as one would write it into the file."""
+    return keep(key, yaml.safe_load(value), path=path)
+
+
+def keep(key: str, value: Any, *, path: Path | None = None) -> Settings:
     """Set one key in the settings file (mode 600) and return what is then in force; a wrong value changes nothing."""
     path = path or config_path()
     values, _ = _from_file(path)
-    values[key] = yaml.safe_load(value)
-    settings = load({key: values[key]}, path=path)
+    values[key] = value
+    settings = load({key: value}, path=path)
     _keep(values, path)
     return settings
 
@@ -252,8 +257,16 @@ def forget(key: str, *, path: Path | None = None) -> Settings:
 
 
 def _keep(values: dict[str, Any], path: Path) -> None:
+    """Raises UsageProblem for signs that could be written and not be read again."""
+    text = yaml.safe_dump(values, sort_keys=True, allow_unicode=True)
+    try:
+        is_readable = yaml.safe_load(text.encode()) == values
+    except (UnicodeEncodeError, yaml.YAMLError):
+        is_readable = False
+    if not is_readable:
+        raise UsageProblem("The value holds signs that no settings file can", fix="Leave control characters out.")
     paths.make_folder(path.parent)
-    paths.write_text(path, yaml.safe_dump(values, sort_keys=True, allow_unicode=True), is_secret=True)
+    paths.write_text(path, text, is_secret=True)
 
 
 def init(*, path: Path | None = None) -> tuple[Path, bool]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import Any
 
@@ -85,7 +84,7 @@ def _entries() -> dict[str, dict[str, Any]]:
 
 
 def _store(entries: dict[str, dict[str, Any]]) -> None:
-    settings.store("judges", json.dumps(entries))
+    settings.keep("judges", entries)
 
 
 def _shown(name: str, one: JudgeEntry) -> JudgeShown:

@@ -136,7 +136,7 @@ def change(name: str, asked: SettingRequest) -> list[SettingShown]:
     if asked.value is None:
         settings.forget(name)
     else:
-        settings.store(name, json.dumps(asked.value))
+        settings.keep(name, asked.value)
     return all_settings()
 
 
