@@ -1,100 +1,147 @@
-/** All datasets. Files are dropped anywhere. */
-import { useMutation } from "@tanstack/react-query";
-import { Database, FileUp, FlaskConical, SearchX, Upload } from "lucide-react";
+/** All datasets: the newest version of each name, older ones folded beneath. */
+import { useMutation, useQuery } from "@tanstack/react-query";
+import { Check, CircleAlert, Database, FlaskConical, LoaderCircle, TriangleAlert, Upload, X } from "lucide-react";
 import { type DragEvent, useRef, useState } from "react";
-import { useLocation } from "wouter";
-import { Button } from "~/shared/components/Button";
-import { Empty } from "~/shared/components/states";
+import { Link, useLocation } from "wouter";
+import { Button, IconButton } from "~/shared/components/Button";
+import { Fold } from "~/shared/components/Fold";
+import { Empty, Progress } from "~/shared/components/states";
+import { formatAgo, formatBytes, formatMoment, formatNumber, useT } from "~/shared/i18n";
+import { useStore } from "~/shared/store";
 import { type Dataset, datasets } from "../api";
 import { queries } from "../live";
-import { INPUT, Page, PageHead, Skeletons } from "../parts/layout";
+import { Badge } from "../parts/Badge";
+import { Card, INPUT, Page, PageHead } from "../parts/layout";
 import { Loaded } from "../parts/Loaded";
 import { toastError } from "../problems";
-import { DatasetList, grouped } from "./DatasetList";
-import { UploadList } from "./UploadList";
-import { refuse, sendAll } from "./uploads";
-import { useDatasets } from "./useDatasets";
-import { sayDataset, useDatasetWords } from "./words";
+import { useStudioWords } from "../words";
+import { stopUpload, uploadAll, uploads } from "./uploads";
+import { useDatasetWords } from "./words";
 
-const hasFiles = (event: DragEvent): boolean => event.dataTransfer.types.includes("Files");
+const ASK_MS = 2000;
 
-function take({ dataTransfer }: DragEvent): void {
-  const isFolder = [...dataTransfer.items].map((item) => item.webkitGetAsEntry()?.isDirectory ?? false);
-  const files = [...dataTransfer.files];
-  for (const [index, { name }] of files.entries()) if (isFolder[index]) refuse(name, sayDataset("upload.folder"));
-  sendAll(files.filter((_, index) => !isFolder[index]));
-}
+/** Asks again by itself while something is being read. */
+export const useDatasets = () =>
+  useQuery({ queryKey: ["datasets"], queryFn: datasets.list, refetchInterval: ({ state }) => (state.data?.some(({ is_read }) => !is_read) ? ASK_MS : false) });
 
 export function DatasetsPage() {
   const t = useDatasetWords();
+  const common = useStudioWords();
+  const [, navigate] = useLocation();
+  const [text, setText] = useState("");
   const [over, setOver] = useState(false);
   const picker = useRef<HTMLInputElement>(null);
   const query = useDatasets();
+  const sample = useMutation({
+    mutationFn: datasets.sample, onError: toastError,
+    onSuccess: ({ id }) => { void queries.invalidateQueries({ queryKey: ["datasets"] }); navigate(`/datasets/${id}`); },
+  });
   const onDrop = (event: DragEvent): void => {
-    if (!hasFiles(event)) return;
     event.preventDefault();
     setOver(false);
-    take(event);
+    void uploadAll([...event.dataTransfer.files]);
   };
   return (
     <div
-      className="min-h-full"
-      onDragOver={(event) => { if (hasFiles(event)) { event.preventDefault(); setOver(true); } }}
+      className={`min-h-full ${over ? "bg-accent-soft" : ""}`}
+      onDragOver={(event) => { event.preventDefault(); setOver(true); }}
       onDragLeave={(event) => { if (!event.currentTarget.contains(event.relatedTarget as Node | null)) setOver(false); }}
       onDrop={onDrop}
     >
-      {over && (
-        <div className="appear pointer-events-none fixed inset-3 top-16 z-20 grid place-items-center rounded-lg border-2 border-dashed border-accent bg-accent-soft/90">
-          <p className="flex flex-col items-center gap-2 text-base font-semibold text-accent-ink"><FileUp size={28} aria-hidden />{t("drop.release")}</p>
-        </div>
-      )}
       <Page>
         <PageHead title={t("title")} text={t("text")}>
           <Button kind="primary" icon={Upload} onClick={() => picker.current?.click()}>{t("upload")}</Button>
-          <input ref={picker} type="file" multiple hidden aria-label={t("upload")} onChange={(event) => { sendAll([...(event.target.files ?? [])]); event.target.value = ""; }} />
+          <input ref={picker} type="file" multiple hidden aria-label={t("upload")} onChange={(event) => { void uploadAll([...(event.target.files ?? [])]); event.target.value = ""; }} />
         </PageHead>
-        <UploadList />
-        <Loaded query={query} loading={<Skeletons rows={5} className="h-15" />}>{(list) => (list.length ? <Found list={list} /> : <Nothing />)}</Loaded>
+        <UploadStrip />
+        <Loaded query={query}>
+          {(list) => {
+            const groups = grouped(list.filter(({ name }) => name.toLowerCase().includes(text.toLowerCase())));
+            if (!list.length) {
+              return (
+                <Empty icon={Database} title={t("empty.title")} text={t("empty.text")}>
+                  <p className="text-muted">{t("drop")}</p>
+                  <Button icon={FlaskConical} disabled={sample.isPending} onClick={() => sample.mutate()}>{t("sample")}</Button>
+                </Empty>
+              );
+            }
+            return (
+              <>
+                <div className="flex flex-wrap items-center justify-between gap-2">
+                  <input type="search" aria-label={common("search")} placeholder={common("search")} className={`${INPUT} max-w-72`} value={text} onChange={(event) => setText(event.target.value)} />
+                  <span className="hidden text-xs text-muted sm:inline">{t("drop")}</span>
+                </div>
+                {groups.length ? <Card flush>{groups.map((versions) => <Group key={versions[0]!.name} versions={versions} />)}</Card> : <p className="text-muted">{t("none")}</p>}
+              </>
+            );
+          }}
+        </Loaded>
       </Page>
     </div>
   );
 }
 
-function Found({ list }: { list: Dataset[] }) {
+function grouped(list: Dataset[]): Dataset[][] {
+  const groups = new Map<string, Dataset[]>();
+  for (const one of list) groups.set(one.name, [...(groups.get(one.name) ?? []), one]);
+  return [...groups.values()];
+}
+
+function UploadStrip() {
   const t = useDatasetWords();
-  const [text, setText] = useState("");
-  const sought = text.trim().toLowerCase();
-  const groups = grouped(list.filter(({ name, format }) => `${name} ${format}`.toLowerCase().includes(sought)));
+  const shared = useT();
+  const { name, sent, total } = useStore(uploads, (u) => u);
+  if (!name) return null;
+  const said = sent < total ? t("upload.sending", { name, sent: formatBytes(sent), total: formatBytes(total) }) : t("upload.reading", { name });
   return (
-    <>
-      <div className="flex flex-wrap items-center justify-between gap-2">
-        <input type="search" aria-label={t("search")} placeholder={t("search")} className={`${INPUT} sm:max-w-80`} value={text} onChange={(event) => setText(event.target.value)} />
-        <span className="hidden text-xs text-muted md:inline">{t("drop")}</span>
+    <Card>
+      <div className="flex items-center justify-between gap-3">
+        <span className="min-w-0 truncate" role="status">{said}</span>
+        <IconButton label={shared("cancel")} icon={X} onClick={stopUpload} />
       </div>
-      {groups.length ? <DatasetList groups={groups} /> : (
-        <Empty icon={SearchX} title={t("none", { text: text.trim() })} text={t("formats")}>
-          <Button onClick={() => setText("")}>{t("search.clear")}</Button>
-        </Empty>
-      )}
-    </>
+      <Progress label={said} done={sent} total={sent < total ? total : null} />
+    </Card>
   );
 }
 
-function Nothing() {
+export function StateBadge({ dataset }: { dataset: Dataset }) {
   const t = useDatasetWords();
-  const [, navigate] = useLocation();
-  const sample = useMutation({
-    mutationFn: datasets.sample,
-    onError: toastError,
-    onSuccess: ({ id }) => {
-      void queries.invalidateQueries({ queryKey: ["datasets"] });
-      navigate(`/datasets/${id}`);
-    },
-  });
+  if (!dataset.is_read) return <Badge icon={LoaderCircle}>{t("reading")}</Badge>;
+  if (dataset.error) return <Badge tone="bad" icon={CircleAlert} title={dataset.error.what}>{t("unusable")}</Badge>;
+  const notes = dataset.facts.findings?.filter(({ level }) => level !== "note").length ?? 0;
+  return notes ? <Badge tone="warn" icon={TriangleAlert}>{t("problems", { n: notes })}</Badge> : <Badge tone="ok" icon={Check}>{t("ok")}</Badge>;
+}
+
+function Group({ versions }: { versions: Dataset[] }) {
+  const t = useDatasetWords();
+  const [newest, ...older] = versions;
   return (
-    <Empty icon={Database} title={t("empty.title")} text={t("empty.text")}>
-      <p className="-mt-2 text-xs text-muted">{t("formats")}</p>
-      <Button icon={FlaskConical} disabled={sample.isPending} onClick={() => sample.mutate()}>{t("sample")}</Button>
-    </Empty>
+    <div className="border-b border-line last:border-0">
+      <Item dataset={newest!} />
+      {older.length > 0 && (
+        <div className="px-4 pb-2 text-xs">
+          <Fold title={t("versions", { n: versions.length })}>
+            <div className="-mx-4">{older.map((one) => <Item key={one.id} dataset={one} />)}</div>
+          </Fold>
+        </div>
+      )}
+    </div>
+  );
+}
+
+function Item({ dataset }: { dataset: Dataset }) {
+  const t = useDatasetWords();
+  const common = useStudioWords();
+  return (
+    <Link href={`/datasets/${dataset.id}`} className="flex flex-wrap items-center gap-x-4 gap-y-1 px-4 py-3 text-sm transition-colors hover:bg-raised">
+      <span className="min-w-0 flex-1 basis-48">
+        <span className="block truncate font-medium" title={dataset.name}>{dataset.name}</span>
+        <span className="block text-xs text-muted">
+          {[t("version", { n: dataset.version }), dataset.format, dataset.is_read && !dataset.error ? common("rows", { n: formatNumber(dataset.num_rows) }) : "", formatBytes(dataset.num_bytes)].filter(Boolean).join(" · ")}
+        </span>
+      </span>
+      <StateBadge dataset={dataset} />
+      <time dateTime={dataset.created_at} title={formatMoment(dataset.created_at)} className="w-28 shrink-0 text-right text-xs text-muted">{formatAgo(dataset.created_at)}</time>
+    </Link>
   );
 }
