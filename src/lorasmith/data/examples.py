@@ -48,6 +48,8 @@ class Example:
     """For preferences and judgements: how many of `messages` come before the answer that was judged."""
     images: tuple[str, ...] = ()
     """Pictures, as paths below the dataset's folder (`Source.root`) that were checked to be there."""
+    masks: tuple[str, ...] = ()
+    """For each picture one whose pixels are numbers of classes, as paths like theirs."""
     audio: tuple[str, ...] = ()
     """Recordings, as paths like those of pictures."""
     words: tuple[str, ...] = ()
@@ -86,7 +88,7 @@ class Example:
         if self.rejected or self.tools or self.is_good is not None or self.needs or self.target is not None:
             content += b"\0" + orjson.dumps(
                 [self.rejected, self.is_good, self.tools, self.images, self.audio, self.words, self.boxes, self.tags,
-                 self.label, self.target]
+                 self.label, self.target, *([self.masks] if self.masks else [])]
             )  # fmt: skip
         return int.from_bytes(blake2b(content, digest_size=8, key=seed.to_bytes(8, "big", signed=True)).digest(), "big")
 

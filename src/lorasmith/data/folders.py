@@ -113,6 +113,10 @@ def _text(file: Path) -> str:
 
 
 def _classes(media: list[Path], folder: Path) -> Iterator[Record]:
+    if all(file.parent == folder and ending(file.name) in IMAGE_ENDINGS for file in media):
+        for file in media:  # of one thing, for DreamBooth
+            yield Record(0, {"image": file.name}, "", file)
+        return
     for file in media:
         if file.parent == folder:
             problem = "it lies in no folder that names its class, and there is no .txt with its text beside it"

@@ -21,7 +21,7 @@ from lorasmith.data.languages import mix_of
 from lorasmith.data.leaks import across_the_split, against
 from lorasmith.data.load import BadRows, Source
 from lorasmith.data.oddities import Oddities
-from lorasmith.data.prepare import _split_key, _threshold
+from lorasmith.data.prepare import split_key, threshold_of
 from lorasmith.data.render import TokenRow, render_rows, require_template
 from lorasmith.data.sample import SampleRow, sample_row
 from lorasmith.data.tokenizer import Tokenizer
@@ -268,8 +268,8 @@ def _compare(found: Inspection, gathered: _Gathered, eval_fraction: float, seed:
         contents.conflicts(),
         contents.near_copies(groups),
     )
-    split_keys = array("Q", (_split_key(key, seed) for key in contents.keys))
-    found.leaks = across_the_split(contents, split_keys, _threshold(split_keys, eval_fraction), groups)
+    sides = array("Q", (split_key(key, seed) for key in contents.keys))
+    found.leaks = across_the_split(contents, sides, threshold_of(sides, eval_fraction), groups)
     if other:
         held = Contents()
         for example in Source(other.path, other.format, other.columns, skip_bad_rows=True, bad_rows=BadRows()):

@@ -93,6 +93,7 @@ class Source:
         return replace(
             example,
             images=tuple(checked(name, folder, self.root) for name in images),
+            masks=tuple(checked(name, folder, self.root) for name in example.masks),
             audio=tuple(checked(name, folder, self.root) for name in audio),
         )
 

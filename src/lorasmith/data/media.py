@@ -12,10 +12,11 @@ from typing import Any
 from lorasmith.data.examples import RowProblem, kind_of
 
 IMAGE_KEYS = ("image", "images", "image_path", "image_paths", "img", "img_path", "picture")
+MASK_KEYS = ("mask", "label_image", "segmentation_mask", "annotation")
 AUDIO_KEYS = ("audio", "audios", "audio_path", "audio_filepath", "wav")
 IMAGE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 AUDIO_ENDINGS = frozenset({".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac"})
-MEDIA_KEYS = frozenset((*IMAGE_KEYS, *AUDIO_KEYS))
+MEDIA_KEYS = frozenset((*IMAGE_KEYS, *MASK_KEYS, *AUDIO_KEYS))
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _MAX_NAME_CHARS = 1024
 

@@ -63,15 +63,14 @@ def prepare(
                 supervised += row.num_supervised + (row.num_rejected if objective != "kto" else 0)
                 answers = max(answers, max((stop - start for start, stop in row.spans + row.rejected_spans), default=0))
                 largest_id = max(largest_id, max(row.ids, default=-1), max(row.rejected, default=-1))
-                split_key = _split_key(row.key, seed)
-                keys.append(split_key)
+                keys.append(split_key(row.key, seed))
                 digest.update(row.key.to_bytes(8, "big"))
             writer.write_batch(_arrow(rows, keys[-len(rows) :], schema))
     if not lengths:
         raise DataProblem(
-            f"No row of '{source.path.name}' could be used", why=_first_problems(source), fix="Repair the file."
+            f"No row of '{source.path.name}' could be used", why=first_problems(source), fix="Repair the file."
         )
-    threshold = _threshold(keys, eval_fraction)
+    threshold = threshold_of(keys, eval_fraction)
     num_validation = sum(key < threshold for key in keys)
     ordered = sorted(lengths)
     return DataFacts(
@@ -155,7 +154,7 @@ def _not_language(example: Example, source: Source) -> DataProblem:
     )
 
 
-def _first_problems(source: Source) -> str:
+def first_problems(source: Source) -> str:
     return "; ".join(f"line {line}: {reason}" for line, reason in source.bad_rows.problems[:3])
 
 
@@ -171,12 +170,12 @@ def _edges(spans: list[Span]) -> list[int]:
     return [edge for span in spans for edge in span]
 
 
-def _split_key(key: int, seed: int) -> int:
+def split_key(key: int, seed: int) -> int:
     """A number that decides on which side of the split a row falls: by its content and the seed alone."""
     return int.from_bytes(blake2b(key.to_bytes(8, "big") + seed.to_bytes(8, "big"), digest_size=8).digest(), "big")
 
 
-def _threshold(keys: array[int], eval_fraction: float) -> int:
+def threshold_of(keys: array[int], eval_fraction: float) -> int:
     """The key below which a row is for validation; with few rows, high enough that there is one of either kind."""
     threshold = int(eval_fraction * _KEY_SPACE)
     if not threshold or len(set(keys[:100])) < 2 or len(keys) < 5:

@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from lorasmith.core.evidence import Evidence
+from lorasmith.core.facts import ModelFacts
+from lorasmith.core.samples import ModelChanges
 from lorasmith.families._calls import Answer, Call, Tell
+from lorasmith.families._lessons import Lesson
 
 ArchitectureType = Literal[
     "decoder-only", "encoder-only", "encoder-decoder", "state-space", "rnn", "hybrid", "diffusion", "dual-encoder"
@@ -48,7 +51,7 @@ class Family(ABC):
     title: str
     primary_library: str = "transformers"
     runs: tuple[ArchitectureType, ...] = ()
-    """Kinds that can be trained and served so far; none: the family is recognised, checked and installed only."""
+    """Kinds that learn from tokens alone, as language models do; others are taught by `lessons`."""
     tasks: tuple[str, ...] = ()
     """Pipeline tags that are this family's: one of them on the Hub's page refines the task."""
     call: type[Call] | None = None
@@ -62,19 +65,31 @@ class Family(ABC):
         """Whether LoRA adapts the weight of this name and shape: every linear layer but embeddings and heads."""
         return name.endswith(".weight") and len(shape) == 2 and not any(part in name for part in NOT_ADAPTED)
 
+    def lessons(self, facts: ModelFacts) -> tuple[Lesson, ...]:  # noqa: ARG002
+        """What this model can be taught besides texts, by the formats of data that teach it; the natural one first."""
+        return ()
+
+    def can_learn(self, facts: ModelFacts) -> bool:
+        """Whether the model can be trained at all."""
+        return facts.architecture_type in self.runs or bool(self.lessons(facts))
+
     # The hooks below belong to the worker plane: they import torch. Files are read from `folder` alone, never from the network,
     # and Python files among them run only with `trust_remote_code`. Errors of libraries pass through as they are.
 
     def load(
-        self, folder: Path, *, dtype: str, device: str, quantization: str = "none", trust_remote_code: bool = False
-    ) -> Any:
-        """The model, frozen, in `dtype` on `device`; `quantization` is none, 8bit or 4bit.
+        self, folder: Path, *, dtype: str, device: str, quantization: str = "none", trust_remote_code: bool = False,
+        changes: ModelChanges | None = None,
+    ) -> Any:  # fmt: skip
+        """The model, frozen, in `dtype` on `device`; `quantization` is none, 8bit or 4bit. `changes` are those that a training, or
+        an adapter, makes of it.
 
         Raises NotImplementedError where the family cannot be loaded yet.
         """
         raise NotImplementedError(f"{self.title} cannot be loaded yet")
 
-    def processor(self, folder: Path, model: Any, *, trust_remote_code: bool = False) -> Any:  # noqa: ARG002
+    def processor(
+        self, folder: Path, model: Any, *, trust_remote_code: bool = False, changes: ModelChanges | None = None,  # noqa: ARG002
+    ) -> Any:  # fmt: skip
         """What makes inputs for the loaded `model` of texts, images or sound; None where it takes numbers as they are."""
         return None
 

@@ -45,6 +45,19 @@ def visual_inputs(
     return for_model(model, {name: value for name, value in read.items() if name != "labels"})
 
 
+def rendered_answer(processor: Any, messages: Sequence[Turn]) -> str:
+    """The last message, an answer, as the chat template writes it after its prompt, with what ends the turn; the answer alone where
+    there is no template or it writes prompts and answers in different ways."""
+    owner = processor.tokenizer if isinstance(processor, Parts) else processor
+    plain = str(messages[-1]["content"])
+    if not getattr(owner, "chat_template", None):
+        return plain
+    turns = [{**message, "content": _parts(message.get("content"))} for message in messages]
+    prompt = _rendered(owner.apply_chat_template, turns[:-1], {})
+    whole = _rendered(owner.apply_chat_template, turns, {"add_generation_prompt": False})
+    return whole.removeprefix(prompt) if whole.startswith(prompt) else plain
+
+
 def _placed(messages: Sequence[Turn], images: Sequence[Any]) -> tuple[list[Turn], list[Any]]:
     """The messages with all contents as parts, and the pictures in the order in which the parts name them."""
     turns = [{**message, "content": _parts(message.get("content"))} for message in messages]

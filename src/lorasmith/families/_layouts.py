@@ -131,7 +131,9 @@ def _read(model: Any, tokenizer: Any, call: DocumentCall, page: Page) -> dict[st
     asks = type(model).__name__.endswith("ForQuestionAnswering")
     outputs = [
         (window, output_of(model, for_model(model, {**window.inputs, **page.seen})))
-        for window in _windows(model, tokenizer, page, whole_characters(call.prompt) if asks else "")
+        for window in windows_of(
+            tokenizer, page, whole_characters(call.prompt) if asks else "", reads_at_most(model, tokenizer)
+        )
     ]
     if "start_logits" in outputs[0][1]:
         return nothing | _answered(page, outputs)
@@ -144,9 +146,8 @@ def _read(model: Any, tokenizer: Any, call: DocumentCall, page: Page) -> dict[st
     return nothing | _labelled(model.config, page, outputs)
 
 
-def _windows(model: Any, tokenizer: Any, page: Page, question: str) -> Iterator[Window]:
-    """The page in parts that the model can read, each after the whole question."""
-    limit = reads_at_most(model, tokenizer)
+def windows_of(tokenizer: Any, page: Page, question: str, limit: int) -> Iterator[Window]:
+    """The page in parts of `limit` tokens, which the model can read, each after the whole question."""
     asked = len(tokenizer(question)["input_ids"]) if question and not _knows_boxes(tokenizer) else 0
     options: dict[str, Any] = {
         "truncation": "only_second" if question else True, "max_length": limit, "return_overflowing_tokens": True,

@@ -1,5 +1,5 @@
-"""Models of sentence-transformers: by that package where it is installed, otherwise by the transformer and the pooling that
-`modules.json` names. Worker plane only."""
+"""Models of sentence-transformers: by the transformer and the pooling that `modules.json` names, and by that package where they
+have other parts. Worker plane only."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def pool(hidden: Any, mask: Any, pooling: str) -> Any:
 
 
 def load_sentences(family: TransformersFamily, folder: Path, how: dict[str, Any]) -> Any:
-    """A SentenceTransformer, or a SentenceModel without that package; `how` as `Family.load` is told it.
+    """A SentenceModel of a transformer and its pooling; of other parts a SentenceTransformer. `how` as `Family.load` is told it.
 
     Raises UsageProblem where a module is code of the repository that is not trusted, EnvironmentProblem where only the package
     knows what to do with one.
@@ -99,19 +99,11 @@ def load_sentences(family: TransformersFamily, folder: Path, how: dict[str, Any]
     for module in modules:  # the package itself would import code of a local folder unasked
         if not module["type"].startswith(f"{PACKAGE}.") and not how["trust_remote_code"]:
             raise untrusted(folder, module["type"])
-    if importlib.util.find_spec(PACKAGE):
-        from sentence_transformers import SentenceTransformer  # pyright: ignore[reportMissingImports]
-
-        options = load_options(how["dtype"], how["device"], how["quantization"])
-        trust = how["trust_remote_code"]
-        return keep_layout(
-            SentenceTransformer(
-                str(folder), device=how["device"], local_files_only=True, trust_remote_code=trust, model_kwargs=options
-            )
-        )
     first, *others = modules
     habits = _habits(folder, first, others)
     if not first["type"].endswith(".Transformer") or habits is None:
+        if importlib.util.find_spec(PACKAGE):
+            return _by_package(folder, how)
         kinds = ", ".join(module["type"].rsplit(".", 1)[-1] for module in modules)
         raise EnvironmentProblem(
             "The model cannot be loaded: a package is missing: sentence-transformers",
@@ -121,6 +113,18 @@ def load_sentences(family: TransformersFamily, folder: Path, how: dict[str, Any]
     model = TransformersFamily.load(family, inner, **how)
     tokenizer = read_processor("AutoTokenizer", inner, model, trust_remote_code=how["trust_remote_code"])
     return SentenceModel(model, tokenizer, habits)
+
+
+def _by_package(folder: Path, how: dict[str, Any]) -> Any:
+    from sentence_transformers import SentenceTransformer  # pyright: ignore[reportMissingImports]
+
+    options = load_options(how["dtype"], how["device"], how["quantization"])
+    trust = how["trust_remote_code"]
+    return keep_layout(
+        SentenceTransformer(
+            str(folder), device=how["device"], local_files_only=True, trust_remote_code=trust, model_kwargs=options
+        )
+    )
 
 
 def _habits(folder: Path, first: dict[str, str], modules: list[dict[str, str]]) -> Habits | None:

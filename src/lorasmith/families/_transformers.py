@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from lorasmith.core.errors import EnvironmentProblem, UsageProblem
+from lorasmith.core.samples import ModelChanges
 from lorasmith.families._base import Family
 
 _LACKING = "torchvision"
@@ -36,22 +37,85 @@ class TransformersFamily(Family):
         return ""
 
     def load(
-        self, folder: Path, *, dtype: str, device: str, quantization: str = "none", trust_remote_code: bool = False
-    ) -> Any:
+        self, folder: Path, *, dtype: str, device: str, quantization: str = "none", trust_remote_code: bool = False,
+        changes: ModelChanges | None = None,
+    ) -> Any:  # fmt: skip
         config = read("AutoConfig", folder, trust_remote_code=trust_remote_code)
-        kind = _class_for(folder, config, self.auto_class(config), trust_remote_code=trust_remote_code)
         options = load_options(dtype, device, quantization)
+        if changes and changes.auto_class:
+            kind = _with_head(config, changes)
+            options |= {"config": config, "ignore_mismatched_sizes": True}
+        else:
+            kind = _class_for(folder, config, self.auto_class(config), trust_remote_code=trust_remote_code)
         if getattr(config, "quantization_config", None):  # as its files are: it cannot be moved afterwards
             options["device_map"] = {"": device}
         model, told = kind.from_pretrained(
             folder, local_files_only=True, trust_remote_code=trust_remote_code, output_loading_info=True, **options
         )
-        model.made_up_weights = _made_up(model, told["missing_keys"])
+        model.made_up_weights = _made_up(model, {*told["missing_keys"], *(one[0] for one in told["mismatched_keys"])})
+        if changes and changes.tokens:
+            teach_tokens(model, folder, changes.tokens, trust_remote_code=trust_remote_code)
         placed = keep_layout(model) if getattr(model, "hf_quantizer", None) else model.to(device)
         return placed.eval().requires_grad_(False)
 
-    def processor(self, folder: Path, model: Any, *, trust_remote_code: bool = False) -> Any:
-        return read_processor(self.processor_class, folder, model, trust_remote_code=trust_remote_code)
+    def processor(
+        self, folder: Path, model: Any, *, trust_remote_code: bool = False, changes: ModelChanges | None = None
+    ) -> Any:
+        kind = self.processor_kind(model)
+        if kind is None:
+            return None
+        found = read_processor(kind, folder, model, trust_remote_code=trust_remote_code)
+        if changes and changes.tokens:
+            add_tokens(getattr(found, "tokenizer", found), changes.tokens)
+        return found
+
+    def processor_kind(self, model: Any) -> str | None:  # noqa: ARG002
+        """The Auto class of what makes the model's inputs; None where it takes numbers as they are."""
+        return self.processor_class
+
+
+def _with_head(config: Any, changes: ModelChanges) -> Any:
+    """The Auto class that has a head for the changes' classes, which the configuration is told of."""
+    import transformers
+
+    config.num_labels = len(changes.labels)
+    config.id2label = dict(enumerate(changes.labels))
+    config.label2id = {name: number for number, name in enumerate(changes.labels)}
+    config.problem_type = None
+    return getattr(transformers, changes.auto_class)
+
+
+def add_tokens(tokenizer: Any, tokens: Sequence[str]) -> None:
+    """Teach a tokenizer tokens that are never cut and never stripped of the blanks around them."""
+    from transformers import AddedToken
+
+    tokenizer.add_tokens([AddedToken(token, normalized=False) for token in tokens], special_tokens=True)
+
+
+def teach_tokens(model: Any, folder: Path, tokens: Sequence[str], *, trust_remote_code: bool) -> None:
+    """Make room for `tokens` in a model's embeddings and head. A new row is the mean of those of the token's own pieces, so that
+    every loading makes the same."""
+    import torch
+
+    tokenizer = read("AutoTokenizer", folder, trust_remote_code=trust_remote_code)
+    pieces = [
+        tokenizer(token.strip("</>").removeprefix("s_"), add_special_tokens=False)["input_ids"] for token in tokens
+    ]
+    add_tokens(tokenizer, tokens)
+    numbers = tokenizer.convert_tokens_to_ids(list(tokens))
+    writer = getattr(model, "decoder", model)
+    rows = writer.get_input_embeddings().weight.shape[0]
+    if max(numbers) >= rows:
+        writer.resize_token_embeddings(max(numbers) + 1, mean_resizing=False)
+    head = writer.get_output_embeddings()
+    tables = [writer.get_input_embeddings().weight, *([head.weight] if head is not None else [])]
+    with torch.no_grad():
+        for table in tables:
+            for number, own in zip(numbers, pieces, strict=True):
+                if number >= rows:
+                    table[number] = table[own].mean(0) if own else table[:rows].mean(0)
+    if hasattr(model.config, "vocab_size"):
+        model.config.vocab_size = tables[0].shape[0]
 
 
 def load_options(dtype: str, device: str, quantization: str) -> dict[str, Any]:

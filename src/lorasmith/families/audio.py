@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from lorasmith.core.evidence import Evidence
+from lorasmith.core.facts import ModelFacts
 from lorasmith.families._base import BY_SIGNAL, ArchitectureType, Recognition, task_by_head
 from lorasmith.families._calls import Answer, AudioCall, Tell, refuse
-from lorasmith.families._transformers import TransformersFamily, read_processor, takes
+from lorasmith.families._lessons import Lesson, classes
+from lorasmith.families._transformers import TransformersFamily, takes
 
 _FIELDS = (
     "num_mel_bins", "feat_extract_norm", "conv_pos_kernel_size", "sampling_rate", "audio_config", "audio_encoder",
@@ -51,6 +52,32 @@ _HEADS = {
 }
 
 
+# Encoders that have a head for classes in transformers.
+_CLASSIFYING = {
+    "audio-spectrogram-transformer", "data2vec-audio", "hubert", "sew", "sew-d", "unispeech", "unispeech-sat", "wav2vec2",
+    "wav2vec2-bert", "wav2vec2-conformer", "wavlm",
+}  # fmt: skip
+_WRITTEN = Lesson(
+    "automatic-speech-recognition",
+    ("audio-text",),
+    "audio",
+    "lorasmith.families._learning_sounds:WrittenSpeech",
+    ("wer", "cer"),
+)
+_SPELLED = Lesson(
+    "automatic-speech-recognition",
+    ("audio-text",),
+    "audio",
+    "lorasmith.families._learning_sounds:SpelledSpeech",
+    ("wer", "cer"),
+)
+_LABELS = Lesson(
+    "audio-classification", ("labelled",), "audio", "lorasmith.families._learning_labels:SoundClasses", ("accuracy",),
+    wanted=lambda sample: sample.label, changes=lambda survey: classes(survey, "AutoModelForAudioClassification"),
+    unit="rows", fixed_length=1,
+)  # fmt: skip
+
+
 class Audio(TransformersFamily):
     name = "audio"
     title = "Speech and sound"
@@ -72,15 +99,23 @@ class Audio(TransformersFamily):
         task = task_by_head(evidence, _HEADS) or _task_by_shape(evidence)
         return Recognition(BY_SIGNAL, _kind(evidence), task, "sound goes in or comes out")
 
-    def processor(self, folder: Path, model: Any, *, trust_remote_code: bool = False) -> Any:
+    def processor_kind(self, model: Any) -> str | None:
         """None for a vocoder; an extractor alone for a model that hears and does not write."""
         if model.main_input_name == "spectrogram":
             return None
         speaks = model.main_input_name == "input_ids"
         silent = "AutoTokenizer" if speaks and "input_features" not in takes(model) else "AutoFeatureExtractor"
         writes = model.can_generate() or type(model).__name__.endswith("ForCTC")
-        kind = "AutoProcessor" if writes or (speaks and silent != "AutoTokenizer") else silent
-        return read_processor(kind, folder, model, trust_remote_code=trust_remote_code)
+        return "AutoProcessor" if writes or (speaks and silent != "AutoTokenizer") else silent
+
+    def lessons(self, facts: ModelFacts) -> tuple[Lesson, ...]:
+        name = facts.architecture
+        if facts.task == "automatic-speech-recognition":
+            spells = name.endswith("ForCTC")
+            writes = facts.architecture_type == "encoder-decoder" and not name.startswith("SpeechEncoderDecoder")
+            return (_SPELLED,) if spells else (_WRITTEN,) if writes else ()
+        hears_alone = facts.architecture_type == "encoder-only" and facts.model_type in _CLASSIFYING
+        return (_LABELS,) if hears_alone else ()
 
     def probe(self, model: Any, processor: Any) -> str:
         from lorasmith.families import _hearing, _speaking

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any, cast
 
 from lorasmith.core.evidence import Evidence
+from lorasmith.core.facts import ModelFacts
 from lorasmith.families._base import BY_HEAD, ArchitectureType, Recognition, task_by_head
 from lorasmith.families._calls import Answer, Call, ClassifierCall, Tell
+from lorasmith.families._lessons import Lesson, text_lessons
 from lorasmith.families._transformers import TransformersFamily
 
 _HEADS = {
@@ -26,6 +28,14 @@ class Classifier(TransformersFamily):
     def recognise(self, evidence: Evidence) -> Recognition | None:
         task = task_by_head(evidence, _HEADS)
         return Recognition(BY_HEAD + 2, _kind(evidence), task, evidence.architectures[0]) if task else None
+
+    def lessons(self, facts: ModelFacts) -> tuple[Lesson, ...]:
+        texts, words = text_lessons()
+        if (
+            facts.architecture_type != "encoder-only"
+        ):  # decoders have no head for words, and need one for texts as they are
+            return (texts,)
+        return (words, texts) if facts.task == "token-classification" else (texts, words)
 
     def probe(self, model: Any, processor: Any) -> str:
         from lorasmith.families._probes import TEXT, label, output_of, tokens

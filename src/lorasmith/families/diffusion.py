@@ -9,8 +9,11 @@ from typing import Any
 
 from lorasmith.core.errors import UsageProblem
 from lorasmith.core.evidence import Evidence
+from lorasmith.core.facts import ModelFacts
+from lorasmith.core.samples import ModelChanges, Sample
 from lorasmith.families._base import BY_LAYOUT, Family, Recognition
 from lorasmith.families._calls import Answer, DiffusionCall, Tell
+from lorasmith.families._lessons import Lesson
 from lorasmith.families._transformers import check_vocabulary, untrusted
 
 # Part of the pipeline's class name → task; the first that fits.
@@ -27,6 +30,18 @@ _INDEX = "model_index.json"
 _FROZEN_PARTS = ("text_encoder", "vae", "vqvae", "safety_checker", "image_encoder", "movq")
 _LATENT_SIDE = 32  # of what the denoiser sees; a Stable Diffusion draws 256 pixels then
 _ATTENTION = tuple(f".to_{part}.weight" for part in ("q", "k", "v", "out.0"))
+
+
+def _with_caption(sample: Sample) -> Sample:
+    if not sample.text.strip():
+        raise ValueError("the picture has no text; give one for all: --instance-prompt 'a photo of sks cat'")
+    return sample
+
+
+_DRAWING = Lesson(
+    "text-to-image", ("image-text", "images"), "diffusion", "lorasmith.families._learning_drawing:Drawing", (),
+    checked=_with_caption, unit="rows", fixed_length=1,
+)  # fmt: skip
 
 
 class Diffusion(Family):
@@ -54,8 +69,9 @@ class Diffusion(Family):
         return part and len(shape) == 2 and name.endswith(_ATTENTION)
 
     def load(
-        self, folder: Path, *, dtype: str, device: str, quantization: str = "none", trust_remote_code: bool = False
-    ) -> Any:
+        self, folder: Path, *, dtype: str, device: str, quantization: str = "none", trust_remote_code: bool = False,
+        changes: ModelChanges | None = None,  # noqa: ARG002  nothing that is known here is changed about a pipeline
+    ) -> Any:  # fmt: skip
         """The pipeline, or the one component that the folder holds."""
         import diffusers
         import torch
@@ -76,6 +92,14 @@ class Diffusion(Family):
             check_vocabulary(part, folder / name)
         pipeline.set_progress_bar_config(disable=True)
         return pipeline.to(device)
+
+    def lessons(self, facts: ModelFacts) -> tuple[Lesson, ...]:
+        return (_DRAWING,) if facts.task in ("text-to-image", "image-to-image") else ()
+
+    def wearer(self, model: Any) -> Any:
+        """The part that takes the noise away."""
+        part = getattr(model, "unet", None)
+        return part if part is not None else getattr(model, "transformer", None)
 
     def probe(self, model: Any, processor: Any) -> str:
         """Two steps of a small picture."""

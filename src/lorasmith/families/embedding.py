@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, cast
 
 from lorasmith.core.evidence import Evidence
+from lorasmith.core.facts import ModelFacts
+from lorasmith.core.samples import ModelChanges
 from lorasmith.families._base import BY_HEAD, BY_LAYOUT, BY_SHAPE, BY_STRUCTURE, Recognition
 from lorasmith.families._calls import Answer, Call, EmbeddingCall, Tell
-from lorasmith.families._transformers import TransformersFamily, read_processor, takes
+from lorasmith.families._lessons import Lesson, one_pair, text_lessons
+from lorasmith.families._transformers import TransformersFamily, takes
 
 _GENERATING_HEADS = (
     "ForConditionalGeneration",
@@ -26,6 +30,22 @@ _ENCODER_HEADS = (
     "TextModelWithProjection",
     "ForTextEncoding",
 )
+
+
+_TEXTS = Lesson(
+    "sentence-similarity", ("pairs", "preference", "prompt-completion", "question-answer"), "embedding",
+    "lorasmith.families._learning_vectors:TextVectors", ("retrieval",), wanted=lambda sample: sample.messages[-1]["content"],
+    checked=one_pair, unit="rows",
+)  # fmt: skip
+_PICTURES = Lesson(
+    "zero-shot-image-classification", ("image-text",), "embedding", "lorasmith.families._learning_vectors:PictureVectors",
+    ("retrieval",), unit="rows",
+)  # fmt: skip
+
+
+def _transformer(folder: Path) -> Path:
+    """The folder of the first module of a sentence-transformers model."""
+    return folder / json.loads((folder / "modules.json").read_text(encoding="utf-8"))[0]["path"]
 
 
 class Embedding(TransformersFamily):
@@ -57,15 +77,32 @@ class Embedding(TransformersFamily):
         from lorasmith.families._sentences import load_sentences
 
         if (folder / "modules.json").is_file():
+            changes: ModelChanges | None = how.pop("changes", None)
+            if changes and changes.auto_class:
+                return super().load(_transformer(folder), changes=changes, **how)
             return load_sentences(self, folder, {"quantization": "none", "trust_remote_code": False, **how})
         return super().load(folder, **how)
 
-    def processor(self, folder: Path, model: Any, *, trust_remote_code: bool = False) -> Any:
+    def processor(
+        self, folder: Path, model: Any, *, trust_remote_code: bool = False, changes: ModelChanges | None = None
+    ) -> Any:
         """None for a model of sentence-transformers, which comes with its own."""
         if (folder / "modules.json").is_file():
-            return None
-        kind = "AutoProcessor" if "pixel_values" in takes(model) else "AutoTokenizer"
-        return read_processor(kind, folder, model, trust_remote_code=trust_remote_code)
+            if not (changes and changes.auto_class):
+                return None
+            folder = _transformer(folder)
+        return super().processor(folder, model, trust_remote_code=trust_remote_code, changes=changes)
+
+    def processor_kind(self, model: Any) -> str:
+        return "AutoProcessor" if "pixel_values" in takes(model) else "AutoTokenizer"
+
+    def lessons(self, facts: ModelFacts) -> tuple[Lesson, ...]:
+        if facts.architecture_type == "dual-encoder":
+            return (_PICTURES,)
+        if facts.task == "visual-document-retrieval" or facts.architecture_type == "encoder-decoder":
+            return ()
+        heads = text_lessons() if facts.architecture_type == "encoder-only" else ()
+        return (_TEXTS, *heads)
 
     def can(self, model: Any) -> dict[str, bool]:
         return {"images": "pixel_values" in takes(getattr(model, "model", model))}

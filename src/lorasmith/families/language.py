@@ -5,13 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from lorasmith.core.evidence import Evidence
+from lorasmith.core.facts import ModelFacts
 from lorasmith.families._base import BY_HEAD, BY_SHAPE, Recognition
 from lorasmith.families._calls import TextCall
+from lorasmith.families._lessons import Lesson
 from lorasmith.families._transformers import TransformersFamily
 
 _WRITING_HEADS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
 # Keys of layers that carry a state instead of looking back, in models that are language models otherwise.
 _LINEAR_ATTENTION = ("linear_num_key_heads", "linear_key_head_dim", "linear_attn_config", "conv_L_cache", "block_types")
+
+
+_TEXTS = Lesson(
+    "text2text-generation", ("prompt-completion", "question-answer", "alpaca", "self-instruct", "openai", "sharegpt"), "language",
+    "lorasmith.families._learning_texts:Texts", ("exact_match", "chrf", "rouge", "perplexity"),
+    wanted=lambda sample: sample.messages[-1]["content"], written=lambda sample: sample.messages[-1]["content"],
+)  # fmt: skip
 
 
 class Language(TransformersFamily):
@@ -42,6 +51,10 @@ class Language(TransformersFamily):
         ):
             return Recognition(BY_SHAPE, kind, "text-generation", "fields of a decoder, no class being named")
         return None
+
+    def lessons(self, facts: ModelFacts) -> tuple[Lesson, ...]:
+        """Decoders learn from tokens alone (`runs`); an encoder before them makes it another matter."""
+        return (_TEXTS,) if facts.architecture_type == "encoder-decoder" else ()
 
     def auto_class(self, config: Any) -> str:
         """By its task: where the configuration names the bare model, that one has no head."""

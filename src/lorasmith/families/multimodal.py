@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from lorasmith.core.evidence import Evidence
+from lorasmith.core.facts import ModelFacts
+from lorasmith.core.samples import Sample
 from lorasmith.families._base import BY_STRUCTURE, ArchitectureType, Recognition
 from lorasmith.families._calls import VisualTextCall
+from lorasmith.families._lessons import Lesson
 from lorasmith.families._transformers import TransformersFamily
 
 _EYES = (
@@ -27,6 +31,27 @@ _SILENT_HEADS = (
     "ForTokenClassification",
     "ForImageClassification",
 )
+
+
+_DESCRIBE = "Describe the picture."
+"""What is asked where a picture has a text and no question."""
+
+
+def _as_chat(sample: Sample) -> Sample:
+    if sample.messages:
+        return sample
+    turns: list[dict[str, Any]] = [
+        {"role": "user", "content": _DESCRIBE}, {"role": "assistant", "content": sample.text}
+    ]  # fmt: skip
+    return replace(sample, messages=turns, text="")
+
+
+_CHATS = Lesson(
+    "image-text-to-text", ("openai", "sharegpt", "image-text", "alpaca", "prompt-completion", "question-answer"), "multimodal",
+    "lorasmith.families._learning_chats:VisualChats", ("exact_match", "chrf", "rouge"),
+    wanted=lambda sample: sample.messages[-1]["content"], written=lambda sample: sample.messages[-1]["content"],
+    checked=_as_chat,
+)  # fmt: skip
 
 
 class Multimodal(TransformersFamily):
@@ -50,6 +75,9 @@ class Multimodal(TransformersFamily):
             return None
         task = "any-to-any" if evidence.has("thinker_config", "vlm_config", "vq_config") else "image-text-to-text"
         return Recognition(BY_STRUCTURE, _kind(evidence), task, "an image encoder before a language model")
+
+    def lessons(self, facts: ModelFacts) -> tuple[Lesson, ...]:
+        return (_CHATS,) if facts.architecture_type == "decoder-only" and facts.task != "any-to-any" else ()
 
     def probe(self, model: Any, processor: Any) -> str:
         from lorasmith.families._probes import about_a_picture, write

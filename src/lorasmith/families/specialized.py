@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lorasmith.core.evidence import Evidence
+from lorasmith.core.samples import ModelChanges
 from lorasmith.families._base import BY_STRUCTURE, LEFT_OVER, Recognition, task_by_head
 from lorasmith.families._transformers import TransformersFamily, read_processor, takes
 
@@ -37,7 +38,9 @@ class Specialized(TransformersFamily):
         kind = "encoder-decoder" if evidence.config.get("is_encoder_decoder") else "encoder-only"
         return Recognition(LEFT_OVER, kind, task_by_head(evidence, _HEADS) or "other", evidence.architectures[0])
 
-    def processor(self, folder: Path, model: Any, *, trust_remote_code: bool = False) -> Any:
+    def processor(
+        self, folder: Path, model: Any, *, trust_remote_code: bool = False, changes: ModelChanges | None = None,  # noqa: ARG002
+    ) -> Any:  # fmt: skip
         """None for series of numbers."""
         if not {"input_ids", "pixel_values"} & set(takes(model)):
             return None

@@ -27,6 +27,7 @@ _FUSED = ("out_proj.weight", "conv1d.weight")
 class StateSpace(TransformersFamily):
     name = "state_space"
     title = "State-space and recurrent language models"
+    runs = ("state-space", "rnn", "hybrid")
     call = TextCall
     processor_class = "AutoTokenizer"
     tasks = ("text-generation",)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, cast
 
 from lorasmith.core.evidence import Evidence
+from lorasmith.core.facts import ModelFacts
 from lorasmith.families._base import (
     BY_HEAD,
     BY_SHAPE,
@@ -15,7 +15,8 @@ from lorasmith.families._base import (
     task_by_head,
 )
 from lorasmith.families._calls import Answer, Call, Tell, VisionCall
-from lorasmith.families._transformers import TransformersFamily, read_processor, takes
+from lorasmith.families._lessons import Lesson, classes
+from lorasmith.families._transformers import TransformersFamily, takes
 
 _HEADS = {
     "ForImageClassification": "image-classification",
@@ -54,6 +55,17 @@ _PIXEL_FIELDS = (
 _WORD_FIELDS = ("type_vocab_size", "max_position_embeddings", "text_config")
 
 
+_CLASSES = Lesson(
+    "image-classification", ("labelled",), "vision", "lorasmith.families._learning_labels:PictureClasses", ("accuracy",),
+    wanted=lambda sample: sample.label, changes=lambda survey: classes(survey, "AutoModelForImageClassification"),
+    unit="rows", fixed_length=1,
+)  # fmt: skip
+_PIXELS = Lesson(
+    "image-segmentation", ("masks",), "vision", "lorasmith.families._learning_pixels:PixelClasses", ("mean_iou",),
+    wanted=lambda _: "{}", unit="pixels", fixed_length=1,
+)  # fmt: skip
+
+
 class Vision(TransformersFamily):
     name = "vision"
     title = "Image understanding"
@@ -85,10 +97,18 @@ class Vision(TransformersFamily):
             return Recognition(weight, "encoder-only", "image-feature-extraction", "pixels go in and no words")
         return None
 
-    def processor(self, folder: Path, model: Any, *, trust_remote_code: bool = False) -> Any:
+    def processor_kind(self, model: Any) -> str:
         asks = {"input_points", "input_ids", "task_inputs"} & set(takes(model))
-        kind = "AutoProcessor" if asks else "AutoImageProcessor"
-        return read_processor(kind, folder, model, trust_remote_code=trust_remote_code)
+        return "AutoProcessor" if asks else "AutoImageProcessor"
+
+    def lessons(self, facts: ModelFacts) -> tuple[Lesson, ...]:
+        if facts.architecture.endswith("ForSemanticSegmentation"):
+            return (_PIXELS,)
+        sees_one = (
+            facts.task in ("image-classification", "image-feature-extraction")
+            and facts.primary_library == "transformers"
+        )
+        return (_CLASSES,) if sees_one and not facts.architecture.endswith("Backbone") else ()
 
     def probe(self, model: Any, processor: Any) -> str:
         from lorasmith.families._probes import for_model, output_of, picture, seen

@@ -66,10 +66,10 @@ def recognise_place(place: ModelPlace, *, serving: bool = False) -> ModelFacts:
             why="It holds no *.safetensors file.",
             fix="Save the model with save_pretrained(FOLDER).",
         )
-    if not serving and found.facts.architecture_type not in found.family.runs:
+    if not serving and not found.family.can_learn(found.facts):
         raise UsageProblem(
-            f"'{place.id}' cannot be trained or run here yet",
-            why=f"It is of the family {found.family.name}, {found.facts.architecture_type}; that is recognised and checked only.",
+            f"'{place.id}' cannot be trained here yet",
+            why=f"It is of the family {found.family.name}, {found.facts.architecture_type}, task {found.facts.task}.",
             fix=f"See what is known of it:  lorasmith check {place.id}",
         )
     return found.facts

@@ -281,7 +281,7 @@ def _next_step(model: str, facts: ModelFacts, verdicts: list[Verdict], disk: Dis
         smallest = min(answering, key=lambda verdict: verdict.memory, default=None)
         least = f"{amount(smallest.memory)} ({smallest.dtype})" if smallest else "more"
         return f"It does not fit: the least it needs is {least} of memory. Take a smaller model, or a machine with that much."
-    can_be_trained = facts.architecture_type in FAMILIES.get(facts.family).runs
+    can_be_trained = FAMILIES.get(facts.family).can_learn(facts)
     if is_here and can_be_trained:
         return f"lorasmith train {model} --data FILE"
     return f"lorasmith install {model}" + (

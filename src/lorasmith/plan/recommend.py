@@ -122,7 +122,7 @@ def recommend_for(
         precision=case.precision,
         length=length,
         free=free,
-        can_be_trained=facts.architecture_type in FAMILIES.get(facts.family).runs,
+        can_be_trained=FAMILIES.get(facts.family).can_learn(facts),
         profiles=[_shown(ranked, made, case) for ranked in made],
         left_out={one.name: f"none of its targets is there: {', '.join(one.target_modules)}" for one in useless},
     )

@@ -14,14 +14,18 @@ from lorasmith.core import settings
 from lorasmith.core.errors import DataProblem, EnvironmentProblem, UsageProblem
 from lorasmith.core.events import Event, Listener, Progress, Warn
 from lorasmith.core.facts import PREFERENCES, DataFacts, ModelFacts, Objective
+from lorasmith.core.samples import ModelChanges
 from lorasmith.data.examples import Example
 from lorasmith.data.findings import Tally, findings
 from lorasmith.data.formats import FORMATS
 from lorasmith.data.load import Source, open_source
 from lorasmith.data.prepare import prepare
 from lorasmith.data.render import TokenRow
-from lorasmith.data.tokenizer import Tokenizer, load_tokenizer
+from lorasmith.data.samples import prepare_samples
+from lorasmith.data.tokenizer import load_tokenizer
 from lorasmith.env.folder import has_package, python_for
+from lorasmith.families import FAMILIES
+from lorasmith.families._lessons import formats_of, lesson_for
 from lorasmith.hub.recognise import know_model
 from lorasmith.plan import hardware, learned
 from lorasmith.plan.choose import TrainPlan, choose
@@ -34,7 +38,8 @@ PlanListener = Callable[[ModelFacts, DataFacts, TrainPlan, Path], None]
 
 def planned(spec: TrainSpec, facts: ModelFacts, folder: Path, on_event: Listener, on_plan: PlanListener) -> WorkerSpec:
     """Read the data into `folder`, choose what was not given, and say so."""
-    data_facts, tokenizer = _prepared(spec, facts, folder / DATA_FILE, on_event)
+    ready = _prepared(spec, facts, folder / DATA_FILE, on_event)
+    data_facts = ready.facts
     plan, can_quantize = _chosen(spec, facts, data_facts)
     on_plan(facts, data_facts, plan, folder)
     told = choose_trackers(spec.tracker)
@@ -45,8 +50,10 @@ def planned(spec: TrainSpec, facts: ModelFacts, folder: Path, on_event: Listener
         model_revision=facts.revision,
         model_folder=facts.local_folder,
         family=facts.family,
-        template=tokenizer.template if spec.template else "",
+        template=ready.template,
         data_facts=data_facts.model_dump(),
+        lesson=ready.lesson,
+        changes=ready.changes,
         run_folder=folder,
         can_quantize=can_quantize,
         trackers=told.local,
@@ -81,6 +88,7 @@ def foresee(spec: TrainSpec, known: Known | None = None) -> Foreseen:
     asked = (
         str(facts.local_folder), str(file), stat and (stat.st_size, stat.st_mtime_ns), spec.template, spec.columns,
         spec.objective, spec.skip_bad_rows, spec.eval_fraction, spec.seed, spec.loss_on, spec.beta is not None,
+        spec.instance_prompt, spec.image_size,
     )  # fmt: skip
     key = repr(asked)
     found = (known or {}).get(key)
@@ -92,7 +100,7 @@ def foresee(spec: TrainSpec, known: Known | None = None) -> Foreseen:
                 warnings.append(event.message)
 
         with tempfile.TemporaryDirectory(prefix="lorasmith-plan-") as folder:
-            data_facts, _ = _prepared(spec, facts, Path(folder) / DATA_FILE, hear)
+            data_facts = _prepared(spec, facts, Path(folder) / DATA_FILE, hear).facts
         found = data_facts, warnings
         if known is not None:
             known[key] = found
@@ -116,10 +124,22 @@ def _seconds(facts: ModelFacts, data: DataFacts, plan: TrainPlan) -> float | Non
     return plan.steps * plan.effective_batch * data.num_tokens / max(1, data.num_rows) / rates[-1]
 
 
-def _prepared(spec: TrainSpec, facts: ModelFacts, file: Path, on_event: Listener) -> tuple[DataFacts, Tokenizer]:
-    """The data as token rows in `file`. Raises DataProblem."""
-    tokenizer = load_tokenizer(facts.local_folder, template=spec.template)
+class _Ready(NamedTuple):
+    """Prepared data, and what else was found on the way."""
+
+    facts: DataFacts
+    template: str = ""
+    """The chat template that was asked for, as source."""
+    lesson: str = ""
+    changes: ModelChanges = ModelChanges()
+
+
+def _prepared(spec: TrainSpec, facts: ModelFacts, file: Path, on_event: Listener) -> _Ready:
+    """The data in `file`, as token rows or as samples. Raises DataProblem."""
     source = open_source(Path(spec.data), columns=spec.columns, skip_bad_rows=spec.skip_bad_rows)
+    if facts.architecture_type not in FAMILIES.get(facts.family).runs:
+        return _samples(spec, facts, source, file, on_event)
+    tokenizer = load_tokenizer(facts.local_folder, template=spec.template)
     objective = _objective(spec, source)
     _require_for(objective, spec, facts)
     tally = Tally(tokenizer)
@@ -134,7 +154,39 @@ def _prepared(spec: TrainSpec, facts: ModelFacts, file: Path, on_event: Listener
         learn_all=spec.loss_on == "all", on_rows=count,
     )  # fmt: skip
     _judge(tally, on_event)
-    return data_facts, tokenizer
+    return _Ready(data_facts, tokenizer.template if spec.template else "")
+
+
+def _samples(spec: TrainSpec, facts: ModelFacts, source: Source, file: Path, on_event: Listener) -> _Ready:
+    """Rows of pictures, sounds, classes or pairs. Raises DataProblem where the model learns nothing from such data."""
+    lessons = FAMILIES.get(facts.family).lessons(facts)
+    lesson = lesson_for(lessons, source.format.name)
+    if lesson is None:
+        known = formats_of(lessons)
+        raise DataProblem(
+            f"'{source.path.name}' is {source.format.name}, from which '{facts.id}' cannot learn",
+            why=f"It is of the family {facts.family} ({facts.task}) and learns from: {', '.join(known)}.",
+            fix="A row of each:\n" + "\n".join(f"  {name:<18} {FORMATS.get(name).example}" for name in known),
+        )
+    if spec.objective not in ("auto", "sft"):
+        raise UsageProblem(
+            f"--objective {spec.objective} is for language models", why=f"'{facts.id}' is of the family {facts.family}.",
+            fix="Leave it out.",
+        )  # fmt: skip
+    if spec.beta is not None:
+        raise UsageProblem("--beta is for language models that learn preferences", fix="Leave it out.")
+
+    def told(count: int) -> None:
+        on_event(Progress(stage="prepare", done=count, total=0, unit="rows"))
+
+    data_facts, changes = prepare_samples(
+        source, lesson, facts.local_folder, file, eval_fraction=spec.eval_fraction, seed=spec.seed,
+        instance_prompt=spec.instance_prompt, on_count=told,
+    )  # fmt: skip
+    if spec.image_size:
+        height, width = spec.image_size.split("x")
+        changes = changes.model_copy(update={"image_size": (int(height), int(width))})
+    return _Ready(data_facts, lesson=source.format.name, changes=changes)
 
 
 def _chosen(spec: TrainSpec, facts: ModelFacts, data: DataFacts) -> tuple[TrainPlan, bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from lorasmith.core.errors import UsageProblem
 from lorasmith.core.registry import nearest
+from lorasmith.core.samples import ModelChanges
 from lorasmith.plan.choose import TrainPlan
 from lorasmith.profiles import VARIANTS
 
@@ -19,6 +21,9 @@ REFERENCE_FILE = "reference.npz"  # how likely it finds the answers that were ju
 DATA_FILE = "data.arrow"
 LOCK_FILE = ".lock"  # held in a run's folder by the worker that trains there
 HISTORY_FILE = "training_history.json"  # beside the runs: a line for each
+
+
+_SIZE = re.compile(r"\d{2,5}x\d{2,5}")
 
 
 class TrainSpec(BaseModel):
@@ -83,6 +88,15 @@ class TrainSpec(BaseModel):
     )
     eval_fraction: float = Field(default=0.1, ge=0, lt=0.9, description="Share of the rows held out")
     loss_on: Literal["answers", "all"] = Field(default="answers", description="Which tokens are learnt")
+    instance_prompt: str = Field(
+        default="", max_length=1000, description="For pictures without texts (DreamBooth): the caption of all of them"
+    )
+    image_size: str = Field(
+        default="", description="Pages or pictures are brought to HEIGHTxWIDTH, such as 1280x960 [the model's own]"
+    )
+    augment: bool = Field(
+        default=False, description="Donut, TrOCR: vary pages at random; each field counts alike (EnhancedDonut)"
+    )
     template: str = Field(default="", description="Chat template: chatml, alpaca or a jinja file")
     columns: str = Field(default="", description="Your columns: prompt=NAME,completion=NAME")
     skip_bad_rows: bool = Field(default=False, description="Leave unusable rows out instead of stopping")
@@ -96,6 +110,13 @@ class TrainSpec(BaseModel):
     tensorboard_port: int | None = Field(
         default=None, ge=1, le=65535, description="Show the curves in TensorBoard at this port while it trains"
     )
+
+    @field_validator("image_size")
+    @classmethod
+    def _is_size(cls, value: str) -> str:
+        if value and not _SIZE.fullmatch(value):
+            raise ValueError("a size is HEIGHTxWIDTH in pixels, such as 1280x960")
+        return value
 
     @field_validator("variant")
     @classmethod
@@ -140,6 +161,10 @@ class WorkerSpec(BaseModel):
     template: str
     """The chat template in force, as source; it is saved with the adapter."""
     data_facts: dict[str, Any]
+    lesson: str = ""
+    """For models that learn from more than tokens: the format of the data, which says what they are taught."""
+    changes: ModelChanges = ModelChanges()
+    """What is changed about the model before it learns."""
     run_folder: Path
     resume_from: Path | None = None
     can_quantize: bool = False

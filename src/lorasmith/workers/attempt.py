@@ -18,6 +18,8 @@ from lorasmith.core.events import Warn, Writer
 from lorasmith.core.facts import PREFERENCES, DataFacts
 from lorasmith.data.findings import truncation
 from lorasmith.data.tokenizer import Tokenizer, load_tokenizer
+from lorasmith.families import FAMILIES
+from lorasmith.families._learning import Learning
 from lorasmith.plan import hardware
 from lorasmith.plan.choose import TrainPlan
 from lorasmith.training import report
@@ -27,6 +29,7 @@ from lorasmith.workers.course import Course
 from lorasmith.workers.learner import Learner, load_base, require_finite
 from lorasmith.workers.rows import Rows
 from lorasmith.workers.runtime import give_blocks_back, is_out_of_memory, limit_memory
+from lorasmith.workers.samples import SampleTrainer, learning_for
 from lorasmith.workers.trainer import LoraTrainer, Run
 
 _LEFT_ALONE = 0.05  # of the free memory, for others
@@ -36,7 +39,8 @@ _LEFT_ALONE = 0.05  # of the free memory, for others
 class Material:
     """What a training starts from, in memory. A search keeps one for all its trials."""
 
-    tokenizer: Tokenizer
+    knows: Tokenizer | Learning
+    """What makes tokens of texts; for rows that are more than tokens what makes batches of them."""
     rows: Rows
     validation: Rows
     model: Any
@@ -55,15 +59,21 @@ def gather(spec: WorkerSpec, events: Writer) -> Material:
     rows = Rows(data, facts.threshold, "train", max_length=plan.max_length)
     _check_rows(rows, spec, events)
     validation = Rows(data, facts.threshold, "validation", max_length=plan.max_length, limit=plan.eval_rows)
-    tokenizer = load_tokenizer(spec.model_folder)
     model = load_base(spec, facts.largest_id)
+    knows = _learning(spec, model) if spec.lesson else load_tokenizer(spec.model_folder)
     if plan.device == "cpu":
         limit_memory(_room(plan))
     base = None
     if len(validation):
-        base = comparison.of_base(model, validation, tokenizer, spec)
-        require_finite(sum(base["losses"].values()), model, spec.model_folder)
-    return Material(tokenizer, rows, validation, model, base)
+        base = comparison.of_base(model, validation, knows, spec)
+        require_finite(sum(base["losses"].values()), FAMILIES.get(spec.family).wearer(model), spec.model_folder)
+    return Material(knows, rows, validation, model, base)
+
+
+def _learning(spec: WorkerSpec, model: Any) -> Learning:
+    learning = learning_for(spec.family, spec.model_folder, spec.lesson, model, spec.changes)
+    learning.max_length, learning.augments = spec.plan.max_length, spec.spec.augment
+    return learning
 
 
 class Attempt:
@@ -84,7 +94,8 @@ class Attempt:
         """Everything in memory, nothing trained. Raises what `gather` raises."""
         spec = self.spec
         material = self.material = self.material or gather(spec, self.events)
-        self.learner = Learner(spec, material.model)
+        learning = material.knows if isinstance(material.knows, Learning) else None
+        self.learner = Learner(spec, material.model, learning)
         trainer = self.make_trainer(material)
         course = self.course = Course(spec, self.events, trainer, self.learner, material.validation)
         trainer.add_callback(course)
@@ -101,6 +112,11 @@ class Attempt:
     def make_trainer(self, material: Material) -> Run:
         """The trainer for the plan's objective."""
         spec, rate_factor = self.spec, 0.5**self.turns
+        if isinstance(material.knows, Learning):
+            return SampleTrainer(
+                learning=material.knows, model=self.learner.model, rows=material.rows, plan=spec.plan,
+                folder=spec.run_folder / "checkpoints", seed=spec.spec.seed, rate_factor=rate_factor,
+            )  # fmt: skip
         if spec.plan.objective in PREFERENCES:
             from lorasmith.workers import preferences
 
@@ -109,13 +125,13 @@ class Attempt:
                 material.rows,
                 material.validation,
                 spec,
-                material.tokenizer,
+                material.knows,
                 self.events,
                 rate_factor=rate_factor,
             )
         return LoraTrainer(
             model=self.learner.model, rows=material.rows, plan=spec.plan, folder=spec.run_folder / "checkpoints",
-            seed=spec.spec.seed, pad=material.tokenizer.pad_id, rate_factor=rate_factor,
+            seed=spec.spec.seed, pad=material.knows.pad_id, rate_factor=rate_factor,
         )  # fmt: skip
 
     def run(self) -> None:
@@ -182,8 +198,13 @@ def finish(attempt: Attempt) -> dict[str, Any]:
         rows = course.validation
         tuned = comparison.of_tuned(course.trainer, rows, spec)
         compared = {"base": material.base["losses"], "tuned": tuned, "rows": len(rows)}
-        after = comparison.answers(learner.model, rows, material.tokenizer, spec)
-        samples = comparison.samples(material.base["answers"], after, rows, material.tokenizer)
+        before, knows = material.base["answers"], material.knows
+        if isinstance(knows, Learning):
+            compared["metrics"] = list(knows.lesson.metrics)
+            samples = comparison.sample_answers(knows, learner.model, rows, before)
+        else:
+            after = comparison.answers(learner.model, rows, knows, spec)
+            samples = comparison.samples(before, after, rows, knows)
 
     def fill(folder: Path) -> None:
         learner.save(folder)

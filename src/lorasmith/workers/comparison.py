@@ -9,16 +9,24 @@ from typing import Any
 import numpy as np
 
 from lorasmith.core import paths
+from lorasmith.core.errors import EnvironmentProblem
 from lorasmith.core.facts import PREFERENCES
 from lorasmith.data.tokenizer import Tokenizer
+from lorasmith.evaluation._base import Answered
+from lorasmith.evaluation.metrics import METRICS
+from lorasmith.families import FAMILIES
+from lorasmith.families._learning import Learning
 from lorasmith.training.spec import BASE_FILE, WorkerSpec
 from lorasmith.workers import likelihood
 from lorasmith.workers.generate import answer_rows
 from lorasmith.workers.measure import RowLoss, row_losses
 from lorasmith.workers.rows import Rows
+from lorasmith.workers.samples import SampleTrainer, sample_losses
 from lorasmith.workers.trainer import LoraTrainer, Run
 
 NUM_SAMPLES = 4
+MEASURED_ROWS = 64
+"""Held-out rows that are answered before and after, to be measured by the family's own metrics."""
 _LONGEST_SAMPLE = 256
 
 
@@ -38,7 +46,7 @@ def summary(losses: list[RowLoss]) -> dict[str, float]:
     }
 
 
-def of_base(model: Any, rows: Rows, tokenizer: Tokenizer, spec: WorkerSpec) -> dict[str, Any]:
+def of_base(model: Any, rows: Rows, knows: Tokenizer | Learning, spec: WorkerSpec) -> dict[str, Any]:
     """What the untouched base makes of the held-out rows: `losses` and `answers`. Measured once for a run, kept in its folder.
 
     Before anything is put on the model: some adapters change the weights beneath them as soon as they are made.
@@ -50,11 +58,51 @@ def of_base(model: Any, rows: Rows, tokenizer: Tokenizer, spec: WorkerSpec) -> d
             return kept
     found = {
         "method": spec.plan.method,
-        "losses": _measured(model, rows, tokenizer, spec),
-        "answers": answers(model, rows, tokenizer, spec),
+        **(
+            _of_samples(model, rows, knows, spec)
+            if isinstance(knows, Learning)
+            else _of_texts(model, rows, knows, spec)
+        ),
     }
     paths.write_json(file, found)
     return found
+
+
+def _of_texts(model: Any, rows: Rows, tokenizer: Tokenizer, spec: WorkerSpec) -> dict[str, Any]:
+    return {"losses": _measured(model, rows, tokenizer, spec), "answers": answers(model, rows, tokenizer, spec)}
+
+
+def _of_samples(model: Any, rows: Rows, learning: Learning, spec: WorkerSpec) -> dict[str, Any]:
+    """The same of rows that are more than tokens, with the family's own metrics over some of them."""
+    plan = spec.plan
+    wearer = FAMILIES.get(spec.family).wearer(model)
+    tokens = plan.micro_batch * plan.max_length
+    losses = sample_losses(learning, wearer, rows, batch_tokens=tokens, device=plan.device)
+    scores, said = scored(learning, wearer, rows)
+    return {"losses": summary(losses) | scores, "answers": said[:NUM_SAMPLES]}
+
+
+def scored(learning: Learning, model: Any, rows: Rows) -> tuple[dict[str, float], list[str]]:
+    """The figures of the lesson's metrics over the first `MEASURED_ROWS` rows, and the answers to them."""
+    samples = [rows.sample(index) for index in range(min(MEASURED_ROWS, len(rows)))]
+    was_training = model.training
+    model.eval()
+    said = list(learning.answers(model, samples))
+    model.train(was_training)
+    answered = [
+        Answered(sample.shown, learning.lesson.wanted(sample), answer, 0.0, 0)
+        for sample, answer in zip(samples, said, strict=True)
+    ]
+    figures: dict[str, float] = {}
+    for name in learning.lesson.metrics:
+        metric = METRICS.get(name)
+        try:
+            parts = [part for row in answered if (part := metric.parts(row)) is not None]
+        except EnvironmentProblem:
+            continue  # a metric whose library is not in the model's environment
+        if metric.needs_answers and parts:
+            figures |= metric.total(parts)
+    return figures, said
 
 
 def _measured(model: Any, rows: Rows, tokenizer: Tokenizer, spec: WorkerSpec) -> dict[str, float]:
@@ -69,6 +117,9 @@ def _measured(model: Any, rows: Rows, tokenizer: Tokenizer, spec: WorkerSpec) ->
 
 def of_tuned(trainer: Run, rows: Rows, spec: WorkerSpec) -> dict[str, float]:
     """The same figures of the model that has learnt; for preferences by the measure that can be taken of any model."""
+    if isinstance(trainer, SampleTrainer):
+        scores, _ = scored(trainer.learning, trainer.model, rows)
+        return summary(trainer.row_losses(rows)) | scores
     if isinstance(trainer, LoraTrainer):
         return summary(trainer.row_losses(rows))
     losses = trainer.row_losses(rows)
@@ -89,6 +140,16 @@ def answers(model: Any, rows: Rows, tokenizer: Tokenizer, spec: WorkerSpec) -> l
     room = getattr(model.config, "max_position_embeddings", None) or sys.maxsize
     prompts = [prompt[-max(1, room - limit) :] for prompt, _ in shown]
     return answer_rows(model, prompts, tokenizer, max_new_tokens=limit, device=spec.plan.device)
+
+
+def sample_answers(learning: Learning, model: Any, rows: Rows, before: list[str]) -> list[dict[str, str]]:
+    """As `samples`, of rows that are more than tokens."""
+    shown = [rows.sample(index) for index in range(min(NUM_SAMPLES, len(rows)))]
+    after = learning.answers(model, shown)
+    return [
+        {"prompt": one.shown, "wanted": learning.lesson.wanted(one), "before": old, "after": new}
+        for one, old, new in zip(shown, before, after, strict=True)
+    ]
 
 
 def samples(before: list[str], after: list[str], rows: Rows, tokenizer: Tokenizer) -> list[dict[str, str]]:

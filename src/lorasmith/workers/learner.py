@@ -10,7 +10,10 @@ import torch
 import transformers
 
 from lorasmith.core.errors import DataProblem, EnvironmentProblem
+from lorasmith.core.samples import ModelChanges
 from lorasmith.families import FAMILIES
+from lorasmith.families._learning import Learning
+from lorasmith.plan.choose import TrainPlan
 from lorasmith.training.spec import WorkerSpec, result_folder
 from lorasmith.workers import lora
 from lorasmith.workers.packing import use_packing
@@ -30,8 +33,11 @@ def load_base(spec: WorkerSpec, largest_id: int = 0) -> Any:
     # All weights are trained in fp32: in half precision most steps would be too small to change them.
     dtype = "float32" if plan.method == "full" else plan.precision
     base = FAMILIES.get(spec.family).load(
-        spec.model_folder, dtype=dtype, device=plan.device, quantization="4bit" if plan.method == "qlora" else "none"
-    )
+        spec.model_folder, dtype=dtype, device=plan.device, quantization="4bit" if plan.method == "qlora" else "none",
+        changes=spec.changes,
+    )  # fmt: skip
+    if spec.lesson:
+        return base
     rows = base.get_input_embeddings().weight.shape[0]
     if largest_id >= rows:
         raise DataProblem(
@@ -62,19 +68,48 @@ def require_finite(loss: float, model: torch.nn.Module, folder: Path) -> None:
     )
 
 
+def with_new_parts(plan: TrainPlan, base: Any, changes: ModelChanges) -> TrainPlan:
+    """The plan with what of the model is new, and has to be trained in full: the head of a dataset's classes."""
+    if not changes.labels:
+        return plan
+    heads = [*dict.fromkeys([*plan.modules_to_save, *heads_of(base)])]
+    return plan.model_copy(update={"modules_to_save": heads})
+
+
+def heads_of(base: Any) -> list[str]:
+    """The outermost parts of a model that are not the body they stand on."""
+    body = getattr(base, "base_model_prefix", "")
+    parts = {name: part for name, part in base.named_children() if any(True for _ in part.parameters())}
+    return [name for name in parts if name != body] if body in parts else []
+
+
+def new_tokens(base: Any, changes: ModelChanges, learning: Learning | None) -> dict[str, list[int]]:
+    """By the name of the embeddings' module, and of the head's where it is another weight, which rows are new."""
+    if not changes.tokens or learning is None:
+        return {}
+    writer = getattr(base, "decoder", base)
+    numbers = learning.tokenizer.convert_tokens_to_ids(list(changes.tokens))
+    table, head = writer.get_input_embeddings(), writer.get_output_embeddings()
+    found = [table] if head is None or head.weight is table.weight else [table, head]
+    return {name: sorted(numbers) for name, part in base.named_modules() if any(part is one for one in found)}
+
+
 class Learner:
     """A model ready to learn. `model` is what is called; `save` and `restore` move what has been learnt."""
 
-    def __init__(self, spec: WorkerSpec, base: Any):
-        self.spec = spec
+    def __init__(self, spec: WorkerSpec, base: Any, learning: Learning | None = None):
+        self.spec, self.learning = spec, learning
         self.is_full = spec.plan.method == "full"
         plan = spec.plan
+        if learning:
+            base = FAMILIES.get(spec.family).wearer(base)
+            plan = with_new_parts(plan, base, spec.changes)
         transformers.set_seed(spec.spec.seed)  # adapters start the same however much loading drew from the generator
         if self.is_full:
             self.model: Any = base.requires_grad_(True)
         else:
             name = spec.model_id if "/" in spec.model_id else str(spec.model_folder)
-            self.model = lora.apply_lora(base, plan, name)
+            self.model = lora.apply_lora(base, plan, name, tokens=new_tokens(base, spec.changes, learning))
         self.is_packing = plan.packing and use_packing(self.model)
         if plan.checkpointing:
             # Not by the Trainer's argument: PEFT would then ask for gradients of the embeddings, and every frozen layer would be
@@ -91,6 +126,9 @@ class Learner:
         """What has been learnt, in a form that loads by itself (a whole model) or onto the base (an adapter)."""
         if not self.is_full:
             lora.save_adapter(self.model, folder)
+            self.spec.changes.write(folder)
+            if self.learning:
+                self.learning.save_beside(self.model, folder)
             return
         self.model.save_pretrained(folder, safe_serialization=True)
         for name in _FILES_BESIDE:

@@ -54,12 +54,17 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def apply_lora(model: torch.nn.Module, plan: AdapterPlan, base: str) -> PeftModel:
+def apply_lora(
+    model: torch.nn.Module, plan: AdapterPlan, base: str, *, tokens: dict[str, list[int]] | None = None
+) -> PeftModel:
     """`model` with fresh, trainable adapters in fp32 at the plan's targets; `base` is the name that they will say they belong to.
+    Of the modules in `tokens` these rows, which are new, are trained in full.
 
     Raises what `adapter_config` raises.
     """
     config = adapter_config(model, plan)
+    if tokens:
+        config.trainable_token_indices = tokens
     try:
         with _quiet():
             wrapped = peft.get_peft_model(model, config)

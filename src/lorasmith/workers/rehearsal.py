@@ -61,7 +61,7 @@ def rehearse(trainer: Run, validation: Rows) -> Rehearsed:
         evaluation = _evaluate(trainer, validation)
         _save(trainer)
     loss = trainer.take_step_facts()["loss"]
-    tokens = batch["input_ids"].numel()
+    tokens = trainer.size(batch)
     peak = peak_memory_bytes(trainer.plan.device)
     return Rehearsed(trainer.plan.micro_batch, tokens, seconds, evaluation, peak, loss)
 

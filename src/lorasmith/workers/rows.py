@@ -16,6 +16,7 @@ import pyarrow as pa
 import torch
 from torch.utils.data import Dataset
 
+from lorasmith.core.samples import Sample
 from lorasmith.data.pairs import truncate_pair
 from lorasmith.data.render import Span, TokenRow, truncate
 
@@ -54,11 +55,15 @@ class _Chunk(NamedTuple):
     rejected: _Lists | None = None
     rejected_edges: _Lists | None = None
     liked: np.ndarray | None = None
+    samples: pa.BinaryArray | None = None
+    """For models that learn from more than tokens: the rows themselves; ids then only say how many tokens they have."""
 
 
 def _chunk(batch: pa.RecordBatch) -> _Chunk:
     ids, edges, keys = batch.column("ids"), batch.column("spans"), batch.column("key")
     plain = _Chunk(_Lists.of_arrow(ids), _Lists.of_arrow(edges), keys.to_numpy())
+    if "sample" in batch.schema.names:
+        return plain._replace(samples=batch.column("sample"))
     if "rejected" not in batch.schema.names:
         return plain
     return plain._replace(
@@ -180,6 +185,14 @@ class Rows(Dataset[TokenRow]):
         """For single judgements: whether each answer was liked."""
         by_chunk = [np.ones(len(chunk.keys), bool) if chunk.liked is None else chunk.liked for chunk in self._chunks]
         return np.concatenate(by_chunk)[self.numbers]
+
+    def sample(self, index: int) -> Sample:
+        """The row itself, of data that are more than tokens."""
+        chunk, row = self._places[index]
+        samples = self._chunks[chunk].samples
+        if samples is None:
+            raise ValueError("these rows are tokens")
+        return Sample.loaded(samples[int(row)].as_py())
 
     def __len__(self) -> int:
         return len(self._places)

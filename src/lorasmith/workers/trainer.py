@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -108,6 +109,9 @@ class Run(Trainer):
             if type(callback).__name__ in _PRINTERS:
                 self.remove_callback(callback)
 
+    ahead: Mapping[str, Any] = MappingProxyType({})
+    """Options of DataLoader for those that make batches while the model computes."""
+
     # What a subclass may change.
 
     def collate(self, indices: Sequence[int]) -> dict[str, torch.Tensor]:
@@ -125,6 +129,10 @@ class Run(Trainer):
         """How many tokens (or pairs) `losses` will sum over."""
         return (inputs["labels"][:, 1:] != -100).sum()
 
+    def size(self, inputs: dict[str, torch.Tensor]) -> int:
+        """How many tokens a micro-batch puts through the model."""
+        return inputs["input_ids"].numel()
+
     def row_losses(self, rows: Rows) -> list[RowLoss]:
         """How well the model does on each held-out row."""
         plan = self.plan
@@ -139,6 +147,7 @@ class Run(Trainer):
             Indices(len(self.rows)),
             batch_sampler=_Batches(self.rows.lengths, self.plan, self.args.seed),
             collate_fn=self.collate,
+            **self.ahead,
         )
 
     def compute_loss(
@@ -148,7 +157,7 @@ class Run(Trainer):
         summed, counted = self.losses(model, inputs)
         loss = summed / num_items_in_batch
         self.step_loss += loss.detach()
-        self.step_tokens += inputs["input_ids"].numel()
+        self.step_tokens += self.size(inputs)
         self.step_supervised += counted
         more = lora.extra_loss(model, self.plan)
         return loss if more is None else loss + more

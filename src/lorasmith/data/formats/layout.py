@@ -7,9 +7,9 @@ from typing import Any
 from lorasmith.data.examples import Box, Example, Format, RowProblem, as_text, kind_of
 from lorasmith.data.media import images_of
 
-_WORDS = ("words", "tokens")
-_BOXES = ("bboxes", "boxes", "bbox")
-_TAGS = ("ner_tags", "labels", "tags")
+WORDS = ("words", "tokens")
+BOXES = ("bboxes", "boxes", "bbox")
+TAGS = ("ner_tags", "labels", "tags")
 _PAGE = 1000  # LayoutLM measures in thousandths of the page
 
 
@@ -20,12 +20,12 @@ class Layout(Format):
     objectives = ()
 
     def claims(self, row: dict[str, Any]) -> bool:
-        return _key(row, _WORDS) in row and _key(row, _BOXES) in row
+        return key_of(row, WORDS) in row and key_of(row, BOXES) in row
 
     def read(self, line: int, row: dict[str, Any]) -> list[Example]:
-        words = tuple(as_text(word, _key(row, _WORDS)) for word in _list(row, _WORDS))
-        boxes = tuple(_box(value, number) for number, value in enumerate(_list(row, _BOXES), 1))
-        tags = tuple(_tag(tag) for tag in _list(row, _TAGS))
+        words = tuple(as_text(word, key_of(row, WORDS)) for word in list_of(row, WORDS))
+        boxes = tuple(_box(value, number) for number, value in enumerate(list_of(row, BOXES), 1))
+        tags = tuple(tag_of(tag) for tag in list_of(row, TAGS))
         if not words:
             raise RowProblem("there are no words")
         if not len(words) == len(boxes) == len(tags):
@@ -33,12 +33,12 @@ class Layout(Format):
         return [Example(line, words=words, boxes=boxes, tags=tags, images=images_of(row))]
 
 
-def _key(row: dict[str, Any], keys: tuple[str, ...]) -> str:
+def key_of(row: dict[str, Any], keys: tuple[str, ...]) -> str:
     return next((key for key in keys if key in row), keys[0])
 
 
-def _list(row: dict[str, Any], keys: tuple[str, ...]) -> list[Any]:
-    key = _key(row, keys)
+def list_of(row: dict[str, Any], keys: tuple[str, ...]) -> list[Any]:
+    key = key_of(row, keys)
     value = row.get(key)
     if not isinstance(value, list):
         raise RowProblem(f"'{key}' must be a list, found {kind_of(value)}" if key in row else f"'{key}' is missing")
@@ -59,7 +59,7 @@ def _box(value: Any, number: int) -> Box:
     return left, top, right, bottom
 
 
-def _tag(value: Any) -> str | int:
+def tag_of(value: Any) -> str | int:
     if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
         return value
     raise RowProblem(f"a tag must be a name or a number, found {kind_of(value)}")

@@ -1,0 +1,268 @@
+"""Trains the three small base models from nothing, on pages of no particular kind (generic.py).
+
+    python examples/invoices/pretrain.py donut --minutes 90     (then trocr, layoutlm)
+
+They learn to read; invoices, their fields and their fonts they never see. On two CPU cores; go on with the same command.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import contents
+import generic
+import numpy as np
+import torch
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import (
+    DonutImageProcessorPil,
+    DonutProcessor,
+    GenerationConfig,
+    LayoutLMv3Config,
+    LayoutLMv3ForTokenClassification,
+    LayoutLMv3ImageProcessorPil,
+    LayoutLMv3Processor,
+    LayoutLMv3Tokenizer,
+    PreTrainedTokenizerFast,
+    TrOCRProcessor,
+    VisionEncoderDecoderConfig,
+    VisionEncoderDecoderModel,
+    ViTImageProcessorPil,
+)
+
+BASES = Path(__file__).parent / "bases"
+PAGE = 256
+SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"]
+TAGS = ["<sep/>", "<s_read>", "<s_pairs>", "<s_card>"] + [
+    f"<{slash}s_{key}>" for key in ("key", "value", *generic.FIELDS) for slash in ("", "/")
+]
+LONGEST = 224
+_SAVE_SECONDS = 300.0
+
+
+def character_tokenizer() -> PreTrainedTokenizerFast:
+    """A token for each character: such small models spell, they do not guess words."""
+    vocabulary = {token: number for number, token in enumerate([*SPECIAL, *contents.CHARACTERS])}
+    inner = Tokenizer(models.BPE(vocabulary, [], unk_token="<unk>"))
+    inner.normalizer = normalizers.NFC()
+    inner.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
+    inner.decoder = decoders.Fuse()
+    inner.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=inner, bos_token="<s>", eos_token="</s>", pad_token="<pad>", unk_token="<unk>",
+        model_max_length=LONGEST, clean_up_tokenization_spaces=False,
+    )  # fmt: skip
+
+
+def _decoder(kind: str, vocabulary: int, width: int) -> dict[str, Any]:
+    shape = {
+        "d_model": width, "decoder_layers": 3, "decoder_attention_heads": 6, "decoder_ffn_dim": 4 * width, "dropout": 0.0,
+        "max_position_embeddings": LONGEST, "vocab_size": vocabulary, "is_decoder": True, "add_cross_attention": True,
+        "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2, "scale_embedding": True, "model_type": kind,
+        "tie_word_embeddings": True,
+    }  # fmt: skip
+    return {**shape, "cross_attention_hidden_size": width} if kind == "trocr" else shape
+
+
+def _reader(encoder: dict[str, Any], decoder: dict[str, Any]) -> VisionEncoderDecoderModel:
+    config = VisionEncoderDecoderConfig(
+        encoder=encoder, decoder=decoder, pad_token_id=1, bos_token_id=0, eos_token_id=2, decoder_start_token_id=0,
+        is_encoder_decoder=True, tie_word_embeddings=False,
+    )  # fmt: skip
+    model = VisionEncoderDecoderModel(config)
+    model.generation_config = GenerationConfig(
+        decoder_start_token_id=0, pad_token_id=1, bos_token_id=0, eos_token_id=2, max_length=LONGEST
+    )
+    return model
+
+
+def new_donut() -> tuple[Any, Any]:
+    tokenizer = character_tokenizer()
+    tokenizer.add_tokens([AddedToken(tag, normalized=False) for tag in TAGS], special_tokens=True)
+    encoder = {
+        "model_type": "donut-swin", "image_size": [PAGE, PAGE], "embed_dim": 48, "depths": [2, 2, 6], "num_heads": [3, 6, 12],
+        "window_size": 8, "drop_path_rate": 0.0,
+    }  # fmt: skip
+    size = {"height": PAGE, "width": PAGE}
+    images = DonutImageProcessorPil(size=size, do_align_long_axis=False, do_thumbnail=True)
+    model = _reader(encoder, _decoder("mbart", len(tokenizer), 192))
+    return model, DonutProcessor(image_processor=images, tokenizer=tokenizer)
+
+
+def new_trocr() -> tuple[Any, Any]:
+    tokenizer = character_tokenizer()
+    encoder = {
+        "model_type": "vit", "image_size": [32, 256], "patch_size": 8, "hidden_size": 192, "num_hidden_layers": 5,
+        "num_attention_heads": 6, "intermediate_size": 768,
+    }  # fmt: skip
+    model = _reader(encoder, _decoder("trocr", len(tokenizer), 192))
+    images = ViTImageProcessorPil(size={"height": 32, "width": 256})
+    return model, TrOCRProcessor(image_processor=images, tokenizer=tokenizer)
+
+
+def new_layoutlm() -> tuple[Any, Any]:
+    inner = Tokenizer(models.BPE())
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    rng = random.Random(5)
+    texts = [line for _ in range(3000) for line in generic.page(rng, PAGE, PAGE).lines]
+    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    inner.train_from_iterator(
+        texts,
+        trainers.BpeTrainer(
+            vocab_size=1500,
+            special_tokens=special,
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        ),
+    )
+    files = Path("/tmp" if Path("/tmp").is_dir() else ".") / "lorasmith-vocabulary"
+    files.mkdir(exist_ok=True)
+    vocabulary, merges = (Path(path) for path in inner.model.save(str(files)))
+    import json
+
+    pairs = [tuple(row.split(" ")) for row in merges.read_text(encoding="utf-8").splitlines()[1:]]
+    tokenizer = LayoutLMv3Tokenizer(vocab=json.loads(vocabulary.read_text(encoding="utf-8")), merges=pairs)
+    labels = ["O", *(f"{mark}-{name}" for name in generic.FIELDS for mark in "BI")]
+    config = LayoutLMv3Config(
+        vocab_size=len(tokenizer), hidden_size=128, num_hidden_layers=4, num_attention_heads=4, intermediate_size=512,
+        max_position_embeddings=514, max_2d_position_embeddings=1024, coordinate_size=22, shape_size=20, input_size=64,
+        patch_size=16, num_labels=len(labels), id2label=dict(enumerate(labels)), label2id={n: i for i, n in enumerate(labels)},
+        pad_token_id=1, bos_token_id=0, eos_token_id=2, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
+    )  # fmt: skip
+    images = LayoutLMv3ImageProcessorPil(size={"height": 64, "width": 64}, apply_ocr=False)
+    return LayoutLMv3ForTokenClassification(config), LayoutLMv3Processor(image_processor=images, tokenizer=tokenizer)
+
+
+# Batches.
+
+
+def target_of(rng: random.Random, page: generic.Generic) -> str:
+    """What a Donut is to write of a page: all lines, all pairs, or the known fields."""
+    task = rng.random()
+    if task < 0.4:
+        return f"<s_read>{' '.join(page.lines)}"
+    if task < 0.75:
+        inner = "<sep/>".join(f"<s_key>{key}</s_key><s_value>{value}</s_value>" for key, value in page.pairs)
+        return f"<s_pairs>{inner}"
+    return "<s_card>" + "".join(
+        f"<s_{name}>{page.fields[name]}</s_{name}>" for name in generic.FIELDS if name in page.fields
+    )
+
+
+def _text_batch(processor: Any, images: list[Any], texts: list[str], longest: int) -> dict[str, torch.Tensor]:
+    size = {"height": images[0].height, "width": images[0].width}
+    pictures = [image.convert("RGB") for image in images]
+    pixels = processor.image_processor(pictures, size=size, return_tensors="pt").pixel_values
+    rows = [processor.tokenizer(text, add_special_tokens=False)["input_ids"][: longest - 1] + [2] for text in texts]
+    width = max(map(len, rows))
+    labels = torch.tensor([row + [-100] * (width - len(row)) for row in rows])
+    return {"pixel_values": pixels, "labels": labels}
+
+
+def donut_batch(rng: random.Random, processor: Any, size: int, share: float) -> dict[str, torch.Tensor]:
+    """Half pages at first, twice as many in the same time; whole pages later."""
+    height = PAGE // 2 if share < 0.5 else PAGE
+    pages = [generic.page(rng, PAGE, height) for _ in range(size * PAGE // height)]
+    return _text_batch(
+        processor, [page.sheet.image for page in pages], [target_of(rng, page) for page in pages], LONGEST
+    )
+
+
+def trocr_batch(rng: random.Random, processor: Any, size: int, _: float) -> dict[str, torch.Tensor]:
+    sheets = [generic.line(rng) for _ in range(size)]
+    return _text_batch(processor, [sheet.image for sheet in sheets], [sheet.lines[0][0] for sheet in sheets], 64)
+
+
+def layoutlm_batch(rng: random.Random, processor: Any, size: int, _: float) -> dict[str, torch.Tensor]:
+    pages = [generic.page(rng, PAGE, PAGE) for _ in range(size)]
+    pages = [page for page in pages if page.sheet.words]
+    names = ["O", *(f"{mark}-{name}" for name in generic.FIELDS for mark in "BI")]
+    words, boxes, tags = [], [], []
+    for page in pages:
+        ordered = page.sheet.reading_order()
+        words.append([word.text for word in ordered])
+        boxes.append([[min(1000, max(0, round(1000 * edge / PAGE))) for edge in word.box] for word in ordered])
+        tags.append([names.index(word.tag) for word in ordered])
+    images = [page.sheet.image.convert("RGB") for page in pages]
+    return dict(
+        processor(images, words, boxes=boxes, word_labels=tags, padding=True, truncation=True, return_tensors="pt")
+    )
+
+
+KINDS = {
+    "donut": (new_donut, donut_batch, 12, 6e-4),
+    "trocr": (new_trocr, trocr_batch, 48, 7e-4),
+    "layoutlm": (new_layoutlm, layoutlm_batch, 16, 6e-4),
+}
+
+
+def rate_at(share: float, peak: float) -> float:
+    """Over the share of the time that is gone: a short rise, then a cosine down to a twentieth."""
+    if share < 0.03:
+        return peak * share / 0.03
+    return peak * (0.05 + 0.95 * 0.5 * (1 + np.cos(np.pi * min(1.0, share))))
+
+
+def train(kind: str, minutes: float, folder: Path, *, seed: int, gone: float) -> None:
+    """Train for `minutes`, of which `gone` are over, and leave the model in `folder`."""
+    make, batch_of, size, peak = KINDS[kind]
+    torch.manual_seed(seed)
+    model, processor = make()
+    state = folder / "training.pt"
+    if state.exists():
+        kept = torch.load(state, weights_only=True)
+        model.load_state_dict(kept["model"])
+        gone = kept["minutes"]
+    optimizer = torch.optim.AdamW(model.parameters(), lr=peak, betas=(0.9, 0.98), weight_decay=0.01)
+    if state.exists():
+        optimizer.load_state_dict(kept["optimizer"])
+    print(f"{sum(weight.numel() for weight in model.parameters()):,} parameters")
+    rng = random.Random(seed + round(1000 * gone))
+    shifts = [(part, part.shift_size) for part in model.modules() if hasattr(part, "shift_size")]
+    started = saved = told = time.monotonic()
+    step, losses = 0, []
+    model.train()
+    while True:
+        over = gone + (time.monotonic() - started) / 60
+        for group in optimizer.param_groups:
+            group["lr"] = rate_at(over / minutes, peak)
+        for part, shift in shifts:  # on half pages Swin's last windows are not shifted, and it keeps to that
+            part.shift_size = shift
+        loss = model(**batch_of(rng, processor, size, over / minutes)).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        losses.append(loss.item())
+        step += 1
+        now = time.monotonic()
+        if now - told > 20:
+            told = now
+            print(f"{over:6.1f} min  step {step:6}  loss {np.mean(losses[-50:]):.4f}", flush=True)
+        if now - saved > _SAVE_SECONDS or over >= minutes:
+            saved = now
+            folder.mkdir(parents=True, exist_ok=True)
+            torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "minutes": over}, state)
+            if over >= minutes:
+                break
+    model.eval().half().save_pretrained(folder)
+    processor.save_pretrained(folder)
+    state.unlink()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("kind", choices=KINDS)
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--seed", type=int, default=1)
+    asked = parser.parse_args()
+    train(asked.kind, asked.minutes, asked.out or BASES / asked.kind, seed=asked.seed, gone=0.0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""Training on samples: pictures, sounds, classes, pairs. Batches and loss are the family's `Learning`; the rest is every training's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainingArguments
+
+from lorasmith.core.errors import UsageProblem
+from lorasmith.core.samples import ModelChanges
+from lorasmith.families import FAMILIES
+from lorasmith.families._learning import Learning
+from lorasmith.families._lessons import lesson_for
+from lorasmith.hub.locate import ModelPlace
+from lorasmith.hub.recognise import recognise_place
+from lorasmith.plan.choose import TrainPlan
+from lorasmith.workers.measure import RowLoss, by_length
+from lorasmith.workers.rows import Rows
+from lorasmith.workers.trainer import Indices, Run, training_arguments
+
+_HELPERS = 1
+"""Processes that make batches while the model computes; more would take the cores from it."""
+
+
+def learning_for(family: str, folder: Path, format_name: str, model: Any, changes: ModelChanges) -> Learning:
+    """What teaches the loaded `model`, and measures it, by data of this format."""
+    plugin = FAMILIES.get(family)
+    facts = recognise_place(ModelPlace(folder, folder.name))
+    lesson = lesson_for(plugin.lessons(facts), format_name)
+    if lesson is None:
+        raise UsageProblem(f"This model learns nothing from {format_name}")
+    return lesson.make(model, plugin.processor(folder, model, changes=changes), changes)
+
+
+class SampleTrainer(Run):
+    """Trains what of `model` is trainable on the samples in `rows`, as `learning` says."""
+
+    def __init__(
+        self,
+        *,
+        learning: Learning,
+        model: Any,
+        rows: Rows,
+        plan: TrainPlan,
+        folder: Path,
+        seed: int,
+        rate_factor: float = 1.0,
+    ):
+        arguments = training_arguments(plan, folder, seed, rate_factor=rate_factor)
+        super().__init__(model=model, args=TrainingArguments(**arguments), train_dataset=Indices(len(rows)))
+        self.learning = learning
+        self.begin(rows=rows, plan=plan, folder=folder, pad=0, rate_factor=rate_factor)
+
+    @property
+    def ahead(self) -> Mapping[str, Any]:  # type: ignore[override]
+        """One process makes the next batches while this one computes."""
+        os.environ["TOKENIZERS_PARALLELISM"] = "false"
+        return {"num_workers": _HELPERS, "prefetch_factor": 2 * self.plan.accumulation}
+
+    def collate(self, indices: Sequence[int]) -> dict[str, torch.Tensor]:
+        return self.learning.batch([self.rows.sample(index) for index in indices], training=True)
+
+    def losses(self, model: Any, inputs: dict[str, torch.Tensor]) -> tuple[torch.Tensor, int]:
+        measured = self.learning.measure(model, inputs)
+        return measured.nll.sum(), int(measured.counts.sum())
+
+    def count(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        return self.learning.count(inputs)
+
+    def size(self, inputs: dict[str, torch.Tensor]) -> int:
+        return self.learning.size(inputs)
+
+    def row_losses(self, rows: Rows) -> list[RowLoss]:
+        plan = self.plan
+        return sample_losses(
+            self.learning, self.model, rows, batch_tokens=plan.micro_batch * plan.max_length, device=plan.device
+        )
+
+
+@torch.no_grad()
+def sample_losses(learning: Learning, model: Any, rows: Rows, *, batch_tokens: int, device: str) -> list[RowLoss]:
+    """One RowLoss for each row, in order. Batches hold rows of like length, about `batch_tokens` tokens each."""
+    losses: list[RowLoss] = [RowLoss(0.0, 0, 0)] * len(rows)
+    was_training = model.training
+    model.eval()
+    for indices in by_length(rows.lengths, batch_tokens):
+        made = learning.batch([rows.sample(index) for index in indices], training=False)
+        batch = {name: tensor.to(device) for name, tensor in made.items()}
+        measured = learning.measure(model, batch)
+        columns = (column.tolist() for column in measured)
+        for index, nll, count, correct in zip(indices, *columns, strict=True):
+            losses[index] = RowLoss(nll, int(count), int(correct))
+    model.train(was_training)
+    return losses

@@ -1,0 +1,152 @@
+"""Small datasets of every format for models that are more than language models: eight rows, to be learnt by heart."""
+
+from __future__ import annotations
+
+import json
+import math
+import wave
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+ROWS = 8
+_COLOURS = ("red", "green", "blue", "white", "black", "orange", "purple", "brown")
+_WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight"]
+
+
+def picture(file: Path, number: int, size: tuple[int, int] = (64, 48)) -> str:
+    """A picture that is like no other of another number."""
+    image = Image.new("RGB", size, _COLOURS[number % ROWS])
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((4 * number, 6, 4 * number + 20, 30), fill=_COLOURS[(number + 3) % ROWS])
+    file.parent.mkdir(parents=True, exist_ok=True)
+    image.save(file)
+    return file.name
+
+
+def sound(file: Path, number: int, *, rate: int = 16_000, channels: int = 1, seconds: float = 0.5) -> str:
+    """A tone of its own height."""
+    times = np.arange(round(rate * seconds)) / rate
+    tone = (np.sin(2 * math.pi * (200 + 150 * number) * times) * 20_000).astype("<i2")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with wave.open(str(file), "wb") as written:
+        written.setparams((channels, 2, rate, 0, "NONE", ""))
+        written.writeframes(np.repeat(tone[:, None], channels, 1).tobytes())
+    return file.name
+
+
+def write_rows(file: Path, rows: list[dict[str, Any]]) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return file
+
+
+def donut(folder: Path) -> Path:
+    rows = [
+        {
+            "file_name": picture(folder / f"{n}.png", n),
+            "ground_truth": {"gt_parse": {"total": str(n), "items": [{"name": word}, {"name": "x"}]}},
+        }
+        for n, word in enumerate(_WORDS)
+    ]
+    write_rows(folder / "metadata.jsonl", rows)
+    return folder
+
+
+def image_text(folder: Path) -> Path:
+    return write_rows(
+        folder / "rows.jsonl",
+        [{"image": picture(folder / f"{n}.png", n), "text": word} for n, word in enumerate(_WORDS)],
+    )
+
+
+def images(folder: Path) -> Path:
+    for number in range(ROWS):
+        picture(folder / f"{number}.png", number)
+    return folder
+
+
+def layout(folder: Path) -> Path:
+    rows = [
+        {
+            "words": ["Total", word, "on", "Monday"], "bboxes": [[10 * n, 10, 10 * n + 90, 30]] * 2 + [[10, 60, 80, 90]] * 2,
+            "ner_tags": ["O", "B-sum" if n % 2 else "B-name", "O", "B-day"], "image": picture(folder / f"{n}.png", n),
+        }
+        for n, word in enumerate(_WORDS)
+    ]  # fmt: skip
+    return write_rows(folder / "rows.jsonl", rows)
+
+
+def tagged(folder: Path) -> Path:
+    rows = [
+        {"tokens": ["hello", word, "there"], "ner_tags": ["O", "B-odd" if n % 2 else "B-even", "O"]}
+        for n, word in enumerate(_WORDS)
+    ]
+    return write_rows(folder / "rows.jsonl", rows)
+
+
+def labelled_texts(folder: Path) -> Path:
+    rows = [{"text": f"number {word}", "label": "odd" if n % 2 else "even"} for n, word in enumerate(_WORDS)]
+    return write_rows(folder / "rows.jsonl", rows)
+
+
+def labelled_pictures(folder: Path) -> Path:
+    for number in range(ROWS):
+        picture(folder / ("odd" if number % 2 else "even") / f"{number}.png", number)
+    return folder
+
+
+def labelled_sounds(folder: Path) -> Path:
+    rows = [{"audio": sound(folder / f"{n}.wav", n), "label": "high" if n > 3 else "low"} for n in range(ROWS)]
+    return write_rows(folder / "rows.jsonl", rows)
+
+
+def audio_text(folder: Path) -> Path:
+    return write_rows(
+        folder / "rows.jsonl", [{"audio": sound(folder / f"{n}.wav", n), "text": word} for n, word in enumerate(_WORDS)]
+    )
+
+
+def pairs(folder: Path) -> Path:
+    rows = [
+        {"anchor": f"what is {n}", "positive": f"it is {word}", "negative": "nothing"} for n, word in enumerate(_WORDS)
+    ]
+    return write_rows(folder / "rows.jsonl", rows)
+
+
+def chats(folder: Path) -> Path:
+    rows = [
+        {
+            "messages": [{"role": "user", "content": "What is it?"}, {"role": "assistant", "content": word}],
+            "images": [picture(folder / f"{n}.png", n)],
+        }
+        for n, word in enumerate(_WORDS)
+    ]
+    return write_rows(folder / "rows.jsonl", rows)
+
+
+def texts(folder: Path) -> Path:
+    return write_rows(
+        folder / "rows.jsonl", [{"prompt": f"say {n}", "completion": word} for n, word in enumerate(_WORDS)]
+    )
+
+
+def masks(folder: Path) -> Path:
+    rows: list[dict[str, Any]] = []
+    for number in range(ROWS):
+        image = picture(folder / f"{number}.png", number)
+        mask = Image.new("L", (64, 48), 0)
+        ImageDraw.Draw(mask).rectangle((4 * number, 6, 4 * number + 20, 30), fill=1)
+        mask.save(folder / f"{number}-mask.png")
+        rows.append({"image": image, "mask": f"{number}-mask.png"})
+    return write_rows(folder / "rows.jsonl", rows)
+
+
+DATASETS: dict[str, Callable[[Path], Path]] = {
+    "donut": donut, "image-text": image_text, "images": images, "layout": layout, "tagged": tagged, "labelled": labelled_texts,
+    "labelled-pictures": labelled_pictures, "labelled-sounds": labelled_sounds, "audio-text": audio_text, "pairs": pairs,
+    "openai": chats, "prompt-completion": texts, "masks": masks,
+}  # fmt: skip
