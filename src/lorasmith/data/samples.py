@@ -18,12 +18,14 @@ import pyarrow as pa
 import tokenizers
 
 from lorasmith.core.errors import DataProblem
-from lorasmith.core.facts import DataFacts
+from lorasmith.core.facts import DataFacts, ModelFacts
 from lorasmith.core.samples import ModelChanges, Sample
 from lorasmith.data.examples import Example
+from lorasmith.data.formats import FORMATS
 from lorasmith.data.load import Source
 from lorasmith.data.prepare import BATCH_ROWS, SCHEMA, first_problems, quantile, split_key, threshold_of
-from lorasmith.families._lessons import Lesson, Survey
+from lorasmith.families import FAMILIES
+from lorasmith.families._lessons import Lesson, Survey, formats_of, lesson_for
 
 SAMPLE_SCHEMA = pa.schema([*SCHEMA, ("sample", pa.binary())])
 _TAG = re.compile(r"<[^<>\s]+>")
@@ -67,6 +69,25 @@ class Counter:
         return max(
             1, len(self._encoder.encode(f" {word}", add_special_tokens=False)) if self._encoder else -(-len(word) // 3)
         )
+
+
+def lesson_plan(facts: ModelFacts, source: Source) -> Lesson | None:
+    """What the model of these facts is taught by `source`; None where it learns from tokens, as language models do.
+
+    Raises DataProblem where it learns nothing from data of this format.
+    """
+    family = FAMILIES.get(facts.family)
+    if facts.architecture_type in family.runs:
+        return None
+    lessons = family.lessons(facts)
+    if lesson := lesson_for(lessons, source.format.name):
+        return lesson
+    known = formats_of(lessons)
+    raise DataProblem(
+        f"'{source.path.name}' is {source.format.name}, from which '{facts.id}' cannot learn",
+        why=f"It is of the family {facts.family} ({facts.task}) and learns from: {', '.join(known)}.",
+        fix="A row of each:\n" + "\n".join(f"  {name:<18} {FORMATS.get(name).example}" for name in known),
+    )
 
 
 def prepare_samples(

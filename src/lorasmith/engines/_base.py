@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from lorasmith.core.facts import ModelFacts
+from lorasmith.core.samples import ModelChanges
 
 
 class EngineSpec(BaseModel):
@@ -23,6 +24,8 @@ class EngineSpec(BaseModel):
     quantization: Literal["none", "8bit", "4bit"] = "none"
     trust_remote_code: bool = False
     adapters: dict[str, Path] = {}
+    changes: ModelChanges = ModelChanges()
+    """What the adapters need to be changed about the model."""
     max_context: int = 0
     """Tokens of prompt and answer together, at most; 0: as many as the model reads."""
     max_rows: int = 32

@@ -9,9 +9,11 @@ from lorasmith.core import paths, settings
 from lorasmith.core.errors import DataProblem
 from lorasmith.core.events import Listener
 from lorasmith.core.facts import ModelFacts
+from lorasmith.core.samples import ModelChanges, common_changes
 from lorasmith.core.specs import make_spec
 from lorasmith.data.load import open_source
 from lorasmith.data.prepare import prepare
+from lorasmith.data.samples import lesson_plan, prepare_samples
 from lorasmith.data.tokenizer import load_tokenizer
 from lorasmith.env.folder import python_for
 from lorasmith.evaluation.judges import get_judge
@@ -42,7 +44,6 @@ def evaluate(
     adapters = {_adapter_name(name): locate_adapter(name) for name in spec.adapter}
     last = list(adapters.values())[-1] if adapters else None
     template = template_of(last, spec.template)
-    tokenizer = load_tokenizer(facts.local_folder, template=template)
     source = open_source(Path(spec.data), columns=spec.columns, skip_bad_rows=spec.skip_bad_rows)
     if source.format.name == "text":
         raise DataProblem(f"'{spec.data}' holds texts without answers", fix="Give questions with their right answers.")
@@ -50,12 +51,22 @@ def evaluate(
     paths.make_folder(folder)
     data_path, probe_path = folder / _DATA_FILE, folder / _PROBE_FILE
     try:
-        data_facts = prepare(source, tokenizer, data_path, objective="sft", eval_fraction=0, seed=spec.seed)
-        if not spec.no_probe:
-            prepare(open_source(PROBE), tokenizer, probe_path, objective="sft", eval_fraction=0, seed=spec.seed)
+        is_probed = False
+        if (plan := lesson_plan(facts, source)) is not None:
+            given = common_changes(adapters.values()) if adapters else None
+            data_facts, changes = prepare_samples(
+                source, plan, facts.local_folder, data_path, eval_fraction=0, seed=spec.seed, changes=given
+            )
+        else:
+            tokenizer, changes = load_tokenizer(facts.local_folder, template=template), ModelChanges()
+            data_facts = prepare(source, tokenizer, data_path, objective="sft", eval_fraction=0, seed=spec.seed)
+            is_probed = not spec.no_probe
+            if is_probed:
+                prepare(open_source(PROBE), tokenizer, probe_path, objective="sft", eval_fraction=0, seed=spec.seed)
         job = EvaluateJob(
             spec=spec, model_folder=facts.local_folder, model_id=facts.id, family=facts.family, adapters=adapters,
-            template=template, data_path=data_path, probe_path=None if spec.no_probe else probe_path,
+            template=template, data_path=data_path, probe_path=probe_path if is_probed else None,
+            lesson=source.format.name if plan else "", changes=changes,
             max_length=facts.max_positions,
             max_new_tokens=spec.max_new_tokens or data_facts.max_answer_tokens + 32,
             events=folder / _EVENTS_FILE, answers_path=folder / "answers.json", **where_to_run(spec.device),

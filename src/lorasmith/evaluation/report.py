@@ -132,12 +132,13 @@ def measure(job: EvaluateJob, folder: Path, on_event: Listener = lambda _: None)
         folder=folder, seed=spec.seed, encoder=spec.bertscore_model, encoder_layers=spec.bertscore_layers,
         judge=spec.judge, judge_rows=spec.judge_rows, on_event=on_event,
     )  # fmt: skip
-    measured = [(metric, metric.measured(columns, how)) for metric in _chosen(spec, content["wanted"])]
+    measured = [(metric, metric.measured(columns, how)) for metric in _chosen(spec, content)]
     return Measured(job, columns, [*_combined(spec, measured), *measured], content["probe"], how.notes)
 
 
-def _chosen(spec: EvaluateSpec, wanted: Sequence[str]) -> list[Metric]:
-    named = suitable(wanted) if spec.metrics == AUTO else [metric.name for metric in metrics_of(spec.metrics)]
+def _chosen(spec: EvaluateSpec, content: Mapping[str, Any]) -> list[Metric]:
+    own: list[str] = content.get("metrics") or suitable(content["wanted"])
+    named = own if spec.metrics == AUTO else [metric.name for metric in metrics_of(spec.metrics)]
     asked = [("bertscore", spec.bertscore_model), ("judge", spec.judge)]
     return [METRICS.get(name) for name in dict.fromkeys([*(name for name, given in asked if given), *named])]
 

@@ -7,6 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from lorasmith.core.samples import ModelChanges
+
 
 class EvaluateSpec(BaseModel):
     """An evaluation as asked for. Command-line options are drawn from it."""
@@ -51,6 +53,10 @@ class EvaluateJob(BaseModel):
     device: str
     adapters: dict[str, Path]
     template: str
+    lesson: str = ""
+    """For models that learn from more than tokens: the format of the data."""
+    changes: ModelChanges = ModelChanges()
+    """What the adapters need to be changed about the model."""
     data_path: Path
     probe_path: Path | None = None
     """General questions, prepared like the data."""

@@ -16,7 +16,7 @@ from lorasmith.core.errors import DataProblem, EnvironmentProblem
 from lorasmith.families._batches import reads_at_most, whole_characters
 from lorasmith.families._calls import Answer, DocumentCall, Tell, refuse
 from lorasmith.families._labels import joined, name_of, ranked, scores_of
-from lorasmith.families._pictures import picture_of
+from lorasmith.families._pictures import pages_of
 from lorasmith.families._probes import for_model, output_of
 from lorasmith.families._transformers import takes
 
@@ -55,11 +55,11 @@ def read_layout(model: Any, processor: Any, call: DocumentCall, media: list[byte
     """
     _check(model, call, media)
     results: list[dict[str, Any]] = []
-    for number, data in enumerate(media or [None], 1):
-        picture = picture_of(data, what=f"Image {number}") if data is not None else None
+    pictures = pages_of(media)
+    for number, picture in enumerate(pictures or [None], 1):
         page = _page(model, processor, call, picture)
         results.append(_read(model, getattr(processor, "tokenizer", processor), call, page))
-        tell(done=number, total=max(1, len(media)))
+        tell(done=number, total=max(1, len(pictures)))
     return Answer({"results": results})
 
 

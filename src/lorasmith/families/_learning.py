@@ -113,7 +113,11 @@ def at_places(model: Any, inputs: Batch, rows: torch.Tensor, columns: torch.Tens
     options: dict[str, Any] = {"use_cache": False} if "use_cache" in takes(_bare(model)) else {}
     if head is None:
         return model(**inputs).logits[rows, columns].float()
-    hook = head.register_forward_pre_hook(lambda _, given: (given[0][rows, columns], *given[1:]))
+
+    def narrowed(_: Any, given: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        return (given[0][rows, columns], *given[1:])
+
+    hook = head.register_forward_pre_hook(narrowed)
     try:
         return model(**inputs, **options).logits.float()
     finally:

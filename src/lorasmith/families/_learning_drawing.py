@@ -29,7 +29,7 @@ class Drawing(Learning):
 
     def __init__(self, lesson: Lesson, model: Any, processor: Any, changes: ModelChanges):
         self.pipeline = model
-        self.denoiser = getattr(model, "unet", None) or getattr(model, "transformer", None)
+        self.denoiser: Any = getattr(model, "unet", None) or getattr(model, "transformer", None)
         if self.denoiser is None or not hasattr(model, "vae"):
             raise UsageProblem(
                 f"A {type(model).__name__} cannot be trained yet", why="It has no UNet or transformer beside a VAE.",

@@ -28,15 +28,15 @@ class PixelClasses(Learning):
     def batch(self, samples: Sequence[Sample], *, training: bool) -> Batch:  # noqa: ARG002
         pictures = [picture_of(Path(one.images[0]).read_bytes(), what=f"'{one.images[0]}'") for one in samples]
         pixels = self.processor(pictures, return_tensors="pt")["pixel_values"]
-        size = tuple(pixels.shape[-2:])
+        size = (int(pixels.shape[-2]), int(pixels.shape[-1]))
         return {"pixel_values": pixels, "labels": torch.stack([self._mask(one, size) for one in samples])}
 
-    def _mask(self, sample: Sample, size: tuple[int, ...]) -> torch.Tensor:
+    def _mask(self, sample: Sample, size: tuple[int, int]) -> torch.Tensor:
         """Classes of shape `size`, -100 for none. Raises DataProblem for a class that the model does not have."""
         from PIL import Image
 
         numbers = Image.fromarray(mask_numbers(sample.masks[0]).astype("uint8"))
-        mask = torch.from_numpy(np.asarray(numbers.resize(size[::-1], Image.Resampling.NEAREST)).astype("int64"))
+        mask = torch.from_numpy(np.asarray(numbers.resize((size[1], size[0]), Image.Resampling.NEAREST)).astype("int64"))
         mask[mask == _NO_CLASS] = IGNORED
         if int(mask.max()) >= self.num_classes:
             raise DataProblem(

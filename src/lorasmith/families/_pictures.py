@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from lorasmith.core.errors import DataProblem
+from lorasmith.core.errors import DataProblem, EnvironmentProblem
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP")
 MOST_PIXELS = 50_000_000
 MOST_PIXELS_TOGETHER = 400_000_000
+MOST_PAGES = 64
+PAGE_DPI = 150
 _OPAQUE = 255
 _DEEP = ("I", "F")  # first letters of the modes with more than eight bits
 
@@ -73,6 +75,55 @@ def pictures_of(files: Sequence[bytes]) -> list[Image.Image]:
                 f"The first {number} images have more than 400 megapixels together", fix="Make them smaller first."
             )
     return pictures
+
+
+def pages_of(files: Sequence[bytes]) -> list[Image.Image]:
+    """Pictures of pages: picture files as they are, PDF files page by page, as they would be printed at 150 dots an inch.
+
+    Raises DataProblem as `picture_of`, and for a PDF that is damaged, locked, without pages or with too many; EnvironmentProblem
+    where nothing is installed that can draw one.
+    """
+    pages: list[Image.Image] = []
+    for number, data in enumerate(files, 1):
+        what = f"Image {number}"
+        pages += _drawn(data, what) if data[:1024].lstrip().startswith(b"%PDF-") else [picture_of(data, what=what)]
+        if len(pages) > MOST_PAGES:
+            raise DataProblem(f"There are more than {MOST_PAGES} pages", fix="Send them in parts.")
+    return pages
+
+
+def _drawn(data: bytes, what: str) -> list[Image.Image]:
+    try:
+        import pypdfium2
+    except ModuleNotFoundError as error:
+        raise EnvironmentProblem(
+            f"{what} is a PDF, and a package is missing that can draw its pages: pypdfium2", fix="pip install pypdfium2"
+        ) from error
+    try:
+        document = pypdfium2.PdfDocument(data)
+    except pypdfium2.PdfiumError as error:
+        if "password" in str(error).lower():
+            raise DataProblem(
+                f"{what} is a PDF that is locked with a password",
+                fix="Save it without one, or send pictures of its pages.",
+            ) from error
+        raise DataProblem(f"{what} is a PDF that cannot be read", why=f"{error}.", fix="Save it again.") from error
+    try:
+        if not 0 < len(document) <= MOST_PAGES:
+            raise DataProblem(
+                f"{what} is a PDF of {len(document)} pages; 1 to {MOST_PAGES} are read", fix="Send it in parts."
+            )
+        return [_page(document[at], what, at + 1) for at in range(len(document))]
+    finally:
+        document.close()
+
+
+def _page(page: Any, what: str, number: int) -> Image.Image:
+    width, height = page.get_size()
+    scale = PAGE_DPI / 72  # a PDF's points
+    if width * height * scale**2 > MOST_PIXELS:
+        raise _too_large(f"Page {number} of {what}", f"It would have {width * scale:.0f} × {height * scale:.0f} pixels")
+    return page.render(scale=scale).to_pil().convert("RGB")
 
 
 def png(pixels: Any) -> bytes:

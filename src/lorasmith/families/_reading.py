@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
+from lorasmith.core.samples import ModelChanges
+from lorasmith.families import _tagged
 from lorasmith.families._batches import whole_characters
 from lorasmith.families._calls import Answer, DocumentCall, Tell, refuse
-from lorasmith.families._pictures import picture_of
+from lorasmith.families._pictures import pages_of
 from lorasmith.families._probes import checked, for_model
 from lorasmith.families._transformers import takes
 
@@ -37,23 +39,33 @@ def read_pages(model: Any, processor: Any, call: DocumentCall, media: list[bytes
     if call.words:
         raise refuse("This model reads a picture, and takes no words and boxes", "Give the page's picture alone.")
     tokenizer = getattr(processor, "tokenizer", processor)
-    begins = _beginning(model, tokenizer, whole_characters(call.prompt))
+    changes: ModelChanges = model.changes if call.adapter else ModelChanges()
+    begins = _beginning(model, tokenizer, whole_characters(call.prompt) or changes.start)
     limit = _most_new_tokens(model, call, begins.shape[1])
     results: list[dict[str, Any]] = []
-    for number, data in enumerate(media, 1):
-        picture = picture_of(data, what=f"Image {number}")
-        pixels = for_model(model, processor.image_processor(picture, return_tensors="pt"))
-        ids = write_ids(
-            model, {**pixels, "decoder_input_ids": begins}, tokenizer, limit, tell, done=number - 1, total=len(media)
+    size = changes.image_size
+    options = {"size": {"height": size[0], "width": size[1]}} if size else {}
+    pages = pages_of(media)
+    for number, picture in enumerate(pages, 1):
+        pixels = for_model(model, processor.image_processor(picture, return_tensors="pt", **options))
+        written = write_ids(
+            model, {**pixels, "decoder_input_ids": begins}, tokenizer, limit, tell, done=number - 1, total=len(pages)
         )
-        results.append(_page(processor, tokenizer, ids))
-        tell(done=number, total=len(media))
+        results.append(_page(processor, tokenizer, written.ids, changes) | {"confidence": written.confidence})
+        tell(done=number, total=len(pages))
     return Answer({"results": results})
+
+
+class Written(NamedTuple):
+    """Tokens with how sure the model was of them: the geometric mean of their probabilities, 0 to 1."""
+
+    ids: torch.Tensor
+    confidence: float
 
 
 def write_ids(
     model: Any, inputs: dict[str, Any], tokenizer: Any, limit: int, tell: Tell, *, done: int, total: int
-) -> Any:
+) -> Written:
     """The tokens of one answer, as the model's own generation_config says; `tell` is called at each, so that it can be ended."""
     from transformers import LogitsProcessorList
 
@@ -62,10 +74,14 @@ def write_ids(
         return checked(scores)
 
     unknown = getattr(tokenizer, "unk_token_id", None)
-    return model.generate(
+    made = model.generate(
         **inputs, max_new_tokens=limit, bad_words_ids=None if unknown is None else [[unknown]],
-        logits_processor=LogitsProcessorList([watch]),
-    )[0]  # fmt: skip
+        logits_processor=LogitsProcessorList([watch]), return_dict_in_generate=True, output_scores=True,
+    )  # fmt: skip
+    beams = {"beam_indices": made.beam_indices} if "beam_indices" in made else {}
+    scores = model.compute_transition_scores(made.sequences, made.scores, normalize_logits=True, **beams)[0]
+    known = scores[scores.isfinite()]
+    return Written(made.sequences[0], round(float(known.mean().exp()), 4) if len(known) else 0.0)
 
 
 def _beginning(model: Any, tokenizer: Any, prompt: str) -> torch.Tensor:
@@ -104,15 +120,15 @@ def _most_new_tokens(model: Any, call: DocumentCall, num_begun: int) -> int:
     return min(call.max_tokens or (default if default > 0 else room), room)
 
 
-def _page(processor: Any, tokenizer: Any, ids: torch.Tensor) -> dict[str, Any]:
+def _page(processor: Any, tokenizer: Any, ids: torch.Tensor, changes: ModelChanges) -> dict[str, Any]:
     """The text without the marks of its beginning and end, and the fields that its tags name."""
     tagged = tokenizer.batch_decode([ids])[0]
     for mark in (tokenizer.eos_token, tokenizer.pad_token, tokenizer.bos_token):
         tagged = tagged.replace(mark or "\0", "")
     fields: dict[str, Any] = {}
-    if "<s_" in tagged and hasattr(processor, "token2json"):
-        found = processor.token2json(_without_task(tagged))
-        fields = found if isinstance(found, dict) and "text_sequence" not in found else {}
+    if "<s_" in tagged:
+        found = _tagged.to_json(_without_task(tagged), changes.lists)
+        fields = found if isinstance(found, dict) else {"pages": found} if isinstance(found, list) else {}
     if fields:
         return {"text": _without_task(tagged), "fields": fields, "words": []}
     text = tokenizer.batch_decode([ids], skip_special_tokens=True)[0].strip()

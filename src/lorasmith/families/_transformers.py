@@ -52,6 +52,7 @@ class TransformersFamily(Family):
         model, told = kind.from_pretrained(
             folder, local_files_only=True, trust_remote_code=trust_remote_code, output_loading_info=True, **options
         )
+        model.changes = changes or ModelChanges()
         model.made_up_weights = _made_up(model, {*told["missing_keys"], *(one[0] for one in told["mismatched_keys"])})
         if changes and changes.tokens:
             teach_tokens(model, folder, changes.tokens, trust_remote_code=trust_remote_code)

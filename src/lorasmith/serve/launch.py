@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from lorasmith.core import paths, settings
 from lorasmith.core.errors import EnvironmentProblem, UsageProblem
 from lorasmith.core.facts import ModelFacts
+from lorasmith.core.samples import common_changes
 from lorasmith.core.specs import make_spec
 from lorasmith.engines import ENGINES, EngineKind, EngineSpec
 from lorasmith.env.records import ModelConfig, read_model_config
@@ -76,6 +77,8 @@ def prepared(spec: ServeSpec, logs: Path | None = None) -> Served:
     kind = _engine(spec, facts)
     folder = logs or (installed / "logs" if installed else settings.load().logs_dir)
     engine_spec = _engine_spec(spec, facts, installed, paths.make_folder(folder))
+    if engine_spec.changes.family:  # adapters that make a classifier of an encoder
+        facts = facts.model_copy(update={"family": engine_spec.changes.family})
     record = read_info(installed) if installed else facts.model_dump(mode="json", exclude=_NOT_TOLD)
     return Served(spec, facts, kind, engine_spec, record)
 
@@ -112,11 +115,12 @@ def _engine_spec(spec: ServeSpec, facts: ModelFacts, installed: Path | None, log
     config = read_model_config(installed) if installed else ModelConfig()
     wanted = spec.device if spec.device != "auto" else config.device
     place = where_to_run(wanted if wanted != "mps" else "cpu")
+    adapters = _adapters(spec, installed)
     dtype: Any = next((one for one in (spec.dtype, config.dtype) if one != "auto"), place["precision"])
     return EngineSpec(
         model=facts, precision=dtype, device=place["device"], quantization=_quantization(spec, config),
-        trust_remote_code=spec.trust_remote_code or config.trust_remote_code, adapters=_adapters(spec, installed),
-        max_context=spec.max_context, max_rows=spec.max_parallel, log_path=logs / f"engine-{os.getpid()}.log",
+        trust_remote_code=spec.trust_remote_code or config.trust_remote_code, adapters=adapters,
+        changes=common_changes(adapters.values()), max_context=spec.max_context, max_rows=spec.max_parallel, log_path=logs / f"engine-{os.getpid()}.log",
     )  # fmt: skip
 
 

@@ -21,11 +21,10 @@ from lorasmith.data.formats import FORMATS
 from lorasmith.data.load import Source, open_source
 from lorasmith.data.prepare import prepare
 from lorasmith.data.render import TokenRow
-from lorasmith.data.samples import prepare_samples
+from lorasmith.data.samples import lesson_plan, prepare_samples
 from lorasmith.data.tokenizer import load_tokenizer
 from lorasmith.env.folder import has_package, python_for
-from lorasmith.families import FAMILIES
-from lorasmith.families._lessons import formats_of, lesson_for
+from lorasmith.families._lessons import Lesson
 from lorasmith.hub.recognise import know_model
 from lorasmith.plan import hardware, learned
 from lorasmith.plan.choose import TrainPlan, choose
@@ -137,8 +136,8 @@ class _Ready(NamedTuple):
 def _prepared(spec: TrainSpec, facts: ModelFacts, file: Path, on_event: Listener) -> _Ready:
     """The data in `file`, as token rows or as samples. Raises DataProblem."""
     source = open_source(Path(spec.data), columns=spec.columns, skip_bad_rows=spec.skip_bad_rows)
-    if facts.architecture_type not in FAMILIES.get(facts.family).runs:
-        return _samples(spec, facts, source, file, on_event)
+    if (lesson := lesson_plan(facts, source)) is not None:
+        return _samples(spec, facts, source, lesson, file, on_event)
     tokenizer = load_tokenizer(facts.local_folder, template=spec.template)
     objective = _objective(spec, source)
     _require_for(objective, spec, facts)
@@ -157,17 +156,10 @@ def _prepared(spec: TrainSpec, facts: ModelFacts, file: Path, on_event: Listener
     return _Ready(data_facts, tokenizer.template if spec.template else "")
 
 
-def _samples(spec: TrainSpec, facts: ModelFacts, source: Source, file: Path, on_event: Listener) -> _Ready:
-    """Rows of pictures, sounds, classes or pairs. Raises DataProblem where the model learns nothing from such data."""
-    lessons = FAMILIES.get(facts.family).lessons(facts)
-    lesson = lesson_for(lessons, source.format.name)
-    if lesson is None:
-        known = formats_of(lessons)
-        raise DataProblem(
-            f"'{source.path.name}' is {source.format.name}, from which '{facts.id}' cannot learn",
-            why=f"It is of the family {facts.family} ({facts.task}) and learns from: {', '.join(known)}.",
-            fix="A row of each:\n" + "\n".join(f"  {name:<18} {FORMATS.get(name).example}" for name in known),
-        )
+def _samples(
+    spec: TrainSpec, facts: ModelFacts, source: Source, lesson: Lesson, file: Path, on_event: Listener
+) -> _Ready:
+    """Rows of pictures, sounds, classes or pairs. Raises DataProblem, UsageProblem."""
     if spec.objective not in ("auto", "sft"):
         raise UsageProblem(
             f"--objective {spec.objective} is for language models", why=f"'{facts.id}' is of the family {facts.family}.",

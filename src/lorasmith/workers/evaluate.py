@@ -13,11 +13,13 @@ from lorasmith.data.tokenizer import Tokenizer, load_tokenizer
 from lorasmith.evaluation.metrics import AUTO, metrics_of
 from lorasmith.evaluation.spec import EvaluateJob
 from lorasmith.families import FAMILIES
+from lorasmith.families._learning import Learning
 from lorasmith.workers import lora
 from lorasmith.workers.generate import answer_rows
 from lorasmith.workers.measure import row_losses
 from lorasmith.workers.rows import Rows
 from lorasmith.workers.runtime import run_job
+from lorasmith.workers.samples import learning_for, sample_losses
 
 BASE = "base"
 _BATCH_TOKENS = 8192
@@ -26,12 +28,41 @@ _BATCH_TOKENS = 8192
 def evaluate(text: str, events: Writer) -> dict[str, Any]:
     """Write every model's answers and losses to `answers_path`; the control plane makes scores of them."""
     job = EvaluateJob.model_validate_json(text)
-    tokenizer = load_tokenizer(job.model_folder, template=job.template)
     rows = Rows(job.data_path, 0, "all", max_length=job.max_length, limit=job.spec.sample or 0)
-    base = FAMILIES.get(job.family).load(job.model_folder, dtype=job.precision, device=job.device)
-    model = lora.load_adapters(base, job.adapters)
-    paths.write_json(job.answers_path, answered(job, model, rows, tokenizer, events))
+    family = FAMILIES.get(job.family)
+    base = family.load(job.model_folder, dtype=job.precision, device=job.device, changes=job.changes)
+    if job.lesson:
+        learning = learning_for(job.family, job.model_folder, job.lesson, base, job.changes)
+        model = lora.load_adapters(family.wearer(base), job.adapters)
+        found = answered_samples(job, model, rows, learning, events)
+    else:
+        model = lora.load_adapters(base, job.adapters)
+        found = answered(job, model, rows, load_tokenizer(job.model_folder, template=job.template), events)
+    paths.write_json(job.answers_path, found)
     return {"rows": len(rows)}
+
+
+def answered_samples(job: EvaluateJob, model: Any, rows: Rows, learning: Learning, events: Writer) -> dict[str, Any]:
+    """As `answered`, of rows that are more than tokens."""
+    samples = [rows.sample(index) for index in range(len(rows))]
+    columns: dict[str, list[dict[str, Any]]] = {}
+    total = (1 + len(job.adapters)) * len(rows)
+    for number, name in enumerate([BASE, *job.adapters]):
+        with answering(model, name):
+            losses = sample_losses(learning, model, rows, batch_tokens=_BATCH_TOKENS // 4, device=job.device)
+            said: list[str] = []
+            for answer in learning.answers(model, samples):
+                said.append(answer)
+                done = number * len(rows) + len(said)
+                events.send(Progress(stage="evaluate", done=done, total=total, unit="answers"))
+        columns[name] = [
+            {"answer": answer, "nll": loss.nll, "tokens": loss.tokens}
+            for answer, loss in zip(said, losses, strict=True)
+        ]
+    return {
+        "prompts": [one.shown for one in samples], "wanted": [learning.lesson.wanted(one) for one in samples],
+        "columns": columns, "probe": {name: [] for name in columns}, "metrics": list(learning.lesson.metrics),
+    }  # fmt: skip
 
 
 def answered(job: EvaluateJob, model: Any, rows: Rows, tokenizer: Tokenizer, events: Writer) -> dict[str, Any]:

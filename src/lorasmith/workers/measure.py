@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
+from lorasmith.families._learning import at_places
 from lorasmith.workers.packing import packed_rows
 from lorasmith.workers.rows import IGNORED, Rows
 
@@ -48,14 +49,8 @@ def logits_at(
 
     `packed` says where rows begin in one that holds several (`Rows.packed`).
     """
-    head = model.get_output_embeddings()
-    hook = head.register_forward_pre_hook(lambda _, inputs: (inputs[0][rows, columns], *inputs[1:]))
-    try:
-        with packed_rows() if packed else contextlib.nullcontext():
-            logits = model(input_ids=input_ids, use_cache=False, **packed).logits
-    finally:
-        hook.remove()
-    return logits.float()
+    with packed_rows() if packed else contextlib.nullcontext():
+        return at_places(model, {"input_ids": input_ids, **packed}, rows, columns)
 
 
 @torch.inference_mode()

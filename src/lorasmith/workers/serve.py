@@ -20,6 +20,7 @@ import psutil
 from lorasmith.core.channel import Channel, Frame
 from lorasmith.core.errors import DoesNotFitProblem, LorasmithError, UsageProblem
 from lorasmith.core.progress import amount
+from lorasmith.core.samples import ModelChanges
 from lorasmith.engines import EngineFacts, EngineSpec, GenerateRequest
 from lorasmith.families import FAMILIES
 from lorasmith.families._calls import Cancelled
@@ -81,12 +82,16 @@ class Answering:
         with _Loading(self.channel, spec.model.weight_bytes):
             self.model = self.family.load(
                 folder, dtype=spec.precision, device=spec.device, quantization=spec.quantization,
-                trust_remote_code=spec.trust_remote_code,
+                trust_remote_code=spec.trust_remote_code, changes=spec.changes,
             )  # fmt: skip
         self.writes = self.family.writes(self.model)
         self.processor = None
         if not self.writes or self.family.name == "multimodal":
-            self.processor = self.family.processor(folder, self.model, trust_remote_code=spec.trust_remote_code)
+            self.processor = self.family.processor(
+                folder, self.model, trust_remote_code=spec.trust_remote_code, changes=spec.changes
+            )
+        if spec.changes.family:
+            self.family = FAMILIES.get(spec.changes.family)
         facts = EngineFacts(can=self.family.can(self.model))
         self.batch = None
         wearer = self.family.wearer(self.model)
@@ -265,7 +270,13 @@ class Answering:
         self._done(id_, value={"points": plane(frame.header["vectors"], frame.header["method"])})
 
     def _do_load_adapter(self, id_: str, frame: Frame) -> None:
-        told = self.bank.load(frame.header["name"], Path(frame.header["folder"]))
+        folder = Path(frame.header["folder"])
+        if ModelChanges.read(folder) != self.spec.changes:
+            raise UsageProblem(
+                f"The adapter '{frame.header['name']}' changes the model itself: its classes, or the tokens that it knows",
+                why="What is loaded has others.", fix="Start a server with it:  lorasmith serve MODEL --adapter NAME",
+            )  # fmt: skip
+        told = self.bank.load(frame.header["name"], folder)
         self._done(id_, value=told)
 
     def _do_unload_adapter(self, id_: str, frame: Frame) -> None:

@@ -32,7 +32,7 @@ class JsonTree(Metric):
         size = _size(tree)
         if size > _MOST_NODES or _size(other) > _MOST_NODES:
             return (0.0,)
-        distance = zss.distance(tree, other, zss.Node.get_children, lambda _: 1, lambda _: 1, _renamed)
+        distance = zss.distance(tree, other, zss.Node.get_children, _one, _one, _renamed)
         return (max(0.0, 1 - distance / max(1, size - 1)),)
 
     def total(self, parts: Sequence[Parts]) -> dict[str, float]:
@@ -62,6 +62,10 @@ def _tree(zss: Any, value: Any, name: str = "") -> Any:
 
 def _size(node: Any) -> int:
     return 1 + sum(_size(child) for child in node.children)
+
+
+def _one(_: Any) -> int:
+    return 1
 
 
 def _renamed(one: Any, other: Any) -> int:
