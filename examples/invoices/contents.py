@@ -110,8 +110,8 @@ _ACCENTS = {"a": "áàäâ", "e": "éèê", "i": "íî", "o": "óöô", "u": "ú
 FORMS = ("Ltd", "GmbH", "SA", "Inc", "S.L.", "SARL", "AG", "& Co", "S.p.A.")
 CURRENCIES = ("EUR", "USD", "GBP", "CHF", "PLN", "€", "$", "£")
 CHARACTERS = (
-    " !\"#%&'()*+,-./0123456789:;=?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[]_abcdefghijklmnopqrstuvwxyz|"
-    "°ºßÁÄÉÖÜàáâäçèéêíîñóôöúü€$£№"
+    " !\"#$%&'()*+,-./0123456789:;=?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[]_abcdefghijklmnopqrstuvwxyz|£"
+    "°ºßÀÁÂÄÇÈÉÊÍÎÑÓÔÖÚÜàáâäçèéêíîñóôöúü€№"
 )
 """All that is ever written."""
 

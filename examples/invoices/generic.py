@@ -36,16 +36,17 @@ def label(rng: random.Random) -> str:
     return " ".join([words[0], *(word.lower() for word in words[1:])])
 
 
-def page(rng: random.Random, width: int, height: int) -> Generic:
+def page(rng: random.Random, width: int, height: int, most_characters: int = _MOST_CHARACTERS) -> Generic:
+    """Labels, values and lines, as many as make about `most_characters`, from anywhere in the upper half on."""
     sheet = Sheet(rng, width, height, KNOWN, rng.choice((10, 11, 11, 12, 13)))
     step = round(sheet.size * rng.uniform(1.25, 1.9))
-    y = rng.randint(2, 20)
+    y = rng.randint(2, 20 if most_characters == _MOST_CHARACTERS else height // 2)
     lines: list[str] = []
     pairs: list[tuple[str, str]] = []
     fields: dict[str, str] = {}
     left = rng.randint(3, 24)
     tab = left + rng.randint(70, 120)
-    while y < height - step and sum(map(len, lines)) < _MOST_CHARACTERS and (not lines or rng.random() < 0.93):
+    while y < height - step and sum(map(len, lines)) < most_characters and (not lines or rng.random() < 0.93):
         x = left if rng.random() < 0.7 else rng.randint(3, 70)
         kind = rng.random()
         if kind < 0.25:

@@ -55,6 +55,8 @@ class Sheet:
         self.image = Image.new("L", (width, height), shade)
         self._draw = ImageDraw.Draw(self.image)
         self.words: list[Word] = []
+        self.letters: list[tuple[str, int, int]] = []
+        """Every letter with the middle of its place, in pixels."""
         self.lines: list[tuple[str, tuple[int, int, int, int]]] = []
 
     @property
@@ -71,6 +73,10 @@ class Sheet:
         for number, word in enumerate(text.split(" ")):
             self._draw.text((x, y), word, fill=self.ink, font=font)
             left, top, right, bottom = self._draw.textbbox((x, y), word, font=font)
+            middle = y + round(0.62 * font.size)
+            for at, letter in enumerate(word):
+                centre = x + (font.getlength(word[:at]) + font.getlength(word[: at + 1])) / 2
+                self.letters.append((letter, round(centre), middle))
             mark = f"{'I' if number else 'B'}-{tag}" if tag else "O"
             self.words.append(Word(word, (round(left), round(top), round(right), round(bottom)), mark))
             x = round(x + font.getlength(word)) + blank

@@ -41,6 +41,7 @@ TAGS = ["<sep/>", "<s_read>", "<s_pairs>", "<s_card>"] + [
     f"<{slash}s_{key}>" for key in ("key", "value", *generic.FIELDS) for slash in ("", "/")
 ]
 LONGEST = 224
+CELL, SLOTS = 16, 4  # pixels of a place in the encoder's last stage, and letters that are looked for in one
 _SAVE_SECONDS = 300.0
 
 
@@ -84,8 +85,8 @@ def new_donut() -> tuple[Any, Any]:
     tokenizer = character_tokenizer()
     tokenizer.add_tokens([AddedToken(tag, normalized=False) for tag in TAGS], special_tokens=True)
     encoder = {
-        "model_type": "donut-swin", "image_size": [PAGE, PAGE], "embed_dim": 48, "depths": [2, 2, 6], "num_heads": [3, 6, 12],
-        "window_size": 8, "drop_path_rate": 0.0,
+        "model_type": "donut-swin", "image_size": [PAGE, PAGE], "embed_dim": 48, "depths": [1, 2, 5], "num_heads": [3, 6, 12],
+        "window_size": 16, "drop_path_rate": 0.0,
     }  # fmt: skip
     size = {"height": PAGE, "width": PAGE}
     images = DonutImageProcessorPil(size=size, do_align_long_axis=False, do_thumbnail=True)
@@ -164,12 +165,41 @@ def _text_batch(processor: Any, images: list[Any], texts: list[str], longest: in
 
 
 def donut_batch(rng: random.Random, processor: Any, size: int, share: float) -> dict[str, torch.Tensor]:
-    """Half pages at first, twice as many in the same time; whole pages later."""
-    height = PAGE // 2 if share < 0.5 else PAGE
-    pages = [generic.page(rng, PAGE, height) for _ in range(size * PAGE // height)]
-    return _text_batch(
-        processor, [page.sheet.image for page in pages], [target_of(rng, page) for page in pages], LONGEST
-    )
+    """Pages of a few words at first, of ten lines later."""
+    most = round(12 + 138 * min(1.0, share / 0.4))
+    pages = [generic.page(rng, PAGE, PAGE, most) for _ in range(size)]
+    made = _text_batch(processor, [page.sheet.image for page in pages], [target_of(rng, page) for page in pages], LONGEST)
+    return {**made, "letters": torch.stack([_letters(page.sheet) for page in pages])}
+
+
+def _letters(sheet: Any) -> torch.Tensor:
+    """For each place that the encoder ends with, and each quarter of it from left to right, the letter that has its middle there;
+    0 for none. Of shape (places, 4)."""
+    across = PAGE // CELL
+    found = torch.zeros(across * across, SLOTS, dtype=torch.long)
+    for letter, x, y in sheet.letters:
+        if 0 <= x < PAGE and 0 <= y < PAGE:
+            found[y // CELL * across + x // CELL, x % CELL * SLOTS // CELL] = 1 + contents.CHARACTERS.index(letter)
+    return found
+
+
+class Spotter(torch.nn.Module):
+    """Says which letters stand where, and is thrown away afterwards: with it the encoder learns to read in minutes, from every letter
+    of a page, and the decoder has only to learn where to look."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.head = torch.nn.Linear(width, SLOTS * (1 + len(contents.CHARACTERS)))
+        weights = torch.ones(1 + len(contents.CHARACTERS))
+        weights[0] = 0.1
+        self.register_buffer("weights", weights)
+
+    def forward(self, states: torch.Tensor, letters: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Loss, and the share of letters that are right. States are of shape (pages, places, width)."""
+        logits = self.head(states).unflatten(-1, (SLOTS, -1))
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 2), letters.flatten(), weight=self.weights)
+        there = letters > 0
+        return loss, (logits.argmax(-1) == letters)[there].float().mean()
 
 
 def trocr_batch(rng: random.Random, processor: Any, size: int, _: float) -> dict[str, torch.Tensor]:
@@ -194,7 +224,7 @@ def layoutlm_batch(rng: random.Random, processor: Any, size: int, _: float) -> d
 
 
 KINDS = {
-    "donut": (new_donut, donut_batch, 12, 6e-4),
+    "donut": (new_donut, donut_batch, 16, 8e-4),
     "trocr": (new_trocr, trocr_batch, 48, 7e-4),
     "layoutlm": (new_layoutlm, layoutlm_batch, 16, 6e-4),
 }
@@ -204,7 +234,7 @@ def rate_at(share: float, peak: float) -> float:
     """Over the share of the time that is gone: a short rise, then a cosine down to a twentieth."""
     if share < 0.03:
         return peak * share / 0.03
-    return peak * (0.05 + 0.95 * 0.5 * (1 + np.cos(np.pi * min(1.0, share))))
+    return float(peak * (0.05 + 0.95 * 0.5 * (1 + np.cos(np.pi * min(1.0, share)))))
 
 
 def train(kind: str, minutes: float, folder: Path, *, seed: int, gone: float) -> None:
@@ -217,36 +247,46 @@ def train(kind: str, minutes: float, folder: Path, *, seed: int, gone: float) ->
         kept = torch.load(state, weights_only=True)
         model.load_state_dict(kept["model"])
         gone = kept["minutes"]
-    optimizer = torch.optim.AdamW(model.parameters(), lr=peak, betas=(0.9, 0.98), weight_decay=0.01)
+    spotter = Spotter(model.config.encoder.hidden_size) if kind == "donut" else None
+    learnt = [*model.parameters(), *(spotter.parameters() if spotter else [])]
+    optimizer = torch.optim.AdamW(learnt, lr=peak, betas=(0.9, 0.98), weight_decay=0.01)
+    if spotter and state.exists():
+        spotter.load_state_dict(kept["spotter"])
     if state.exists():
         optimizer.load_state_dict(kept["optimizer"])
     print(f"{sum(weight.numel() for weight in model.parameters()):,} parameters")
     rng = random.Random(seed + round(1000 * gone))
-    shifts = [(part, part.shift_size) for part in model.modules() if hasattr(part, "shift_size")]
     started = saved = told = time.monotonic()
-    step, losses = 0, []
+    step, losses, shares = 0, [], [0.0]
     model.train()
     while True:
         over = gone + (time.monotonic() - started) / 60
         for group in optimizer.param_groups:
             group["lr"] = rate_at(over / minutes, peak)
-        for part, shift in shifts:  # on half pages Swin's last windows are not shifted, and it keeps to that
-            part.shift_size = shift
-        loss = model(**batch_of(rng, processor, size, over / minutes)).loss
+        batch = batch_of(rng, processor, size, over / minutes)
+        if spotter:
+            seen = model.encoder(batch["pixel_values"])
+            spotted, right = spotter(seen.last_hidden_state, batch["letters"])
+            written = model(encoder_outputs=seen, labels=batch["labels"]).loss
+            loss = written + spotted
+            shares.append(right.item())
+        else:
+            loss = written = model(**batch).loss
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(learnt, 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        losses.append(loss.item())
+        losses.append(written.item())
         step += 1
         now = time.monotonic()
         if now - told > 20:
             told = now
-            print(f"{over:6.1f} min  step {step:6}  loss {np.mean(losses[-50:]):.4f}", flush=True)
+            print(f"{over:6.1f} min  step {step:6}  loss {np.mean(losses[-50:]):.4f}  letters {np.mean(shares[-50:]):.3f}", flush=True)
         if now - saved > _SAVE_SECONDS or over >= minutes:
             saved = now
             folder.mkdir(parents=True, exist_ok=True)
-            torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "minutes": over}, state)
+            whole = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "minutes": over}
+            torch.save(whole | ({"spotter": spotter.state_dict()} if spotter else {}), state)
             if over >= minutes:
                 break
     model.eval().half().save_pretrained(folder)

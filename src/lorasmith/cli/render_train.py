@@ -85,7 +85,7 @@ def train_summary(out: Console, result: TrainResult) -> None:
         *_predictions(report),
         ("model" if report.method == "full" else "adapter", str(result.adapter.path)),
         ("report", str(result.folder / "training_report.html")),
-        ("try it", command_to_use(spec["model"], report.method, str(result.folder))),
+        ("try it", command_to_use(spec["model"], report, str(result.folder))),
     ):
         out.print(Text.assemble((f"{name:<{_NAME_WIDTH}}", "dim"), text), soft_wrap=True)
 

@@ -36,7 +36,9 @@ class PixelClasses(Learning):
         from PIL import Image
 
         numbers = Image.fromarray(mask_numbers(sample.masks[0]).astype("uint8"))
-        mask = torch.from_numpy(np.asarray(numbers.resize((size[1], size[0]), Image.Resampling.NEAREST)).astype("int64"))
+        mask = torch.from_numpy(
+            np.asarray(numbers.resize((size[1], size[0]), Image.Resampling.NEAREST)).astype("int64")
+        )
         mask[mask == _NO_CLASS] = IGNORED
         if int(mask.max()) >= self.num_classes:
             raise DataProblem(

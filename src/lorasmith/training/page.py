@@ -17,6 +17,7 @@ from lorasmith.training.verdict import (
     STOP_SENTENCES,
     command_again,
     command_to_use,
+    compared_shares,
     off,
     percent,
     preference_figures,
@@ -86,11 +87,10 @@ def _figures(report: TrainReport) -> str:
             figures.append((f"{base['val_loss']:.3f} → {tuned['val_loss']:.3f}", "validation loss, before → after"))
         else:
             figures += preference_figures(report)
-        name = right_answers(report.objective)
-        if name and "exact_match" in base:
-            figures.append(
-                (f"{percent(base['exact_match'])} → {percent(tuned['exact_match'])}", f"{name}, before → after")
-            )
+        figures += [
+            (f"{percent(old)} → {percent(new)}", f"{name}, before → after")
+            for name, old, new in compared_shares(report)
+        ]
     else:
         figures.append((f"{report.final_metrics.train_loss:.3f}", "training loss at the end"))
     planned = f"of {report.planned_steps:,} planned" if report.planned_steps > report.steps else "as planned"
@@ -237,7 +237,7 @@ def _predicted(spec: WorkerSpec, report: TrainReport) -> str:
 
 def _again(spec: WorkerSpec, report: TrainReport, made: Made) -> str:
     """All that is needed to make the same once more, and to use it."""
-    use = command_to_use(spec.spec.model, report.method, str(spec.run_folder))
+    use = command_to_use(spec.spec.model, report, str(spec.run_folder))
     revision = f", revision {spec.model_revision}" if spec.model_revision else ""
     rows = {
         "Base": f"{spec.model_id}{revision}",

@@ -119,6 +119,8 @@ class TrainReport(BaseModel):
     method: str
     variant: str
     objective: str = "sft"
+    lesson: str = ""
+    """For models that learn from more than tokens: the format of the data."""
     answers_cut: int = 0
     """Rows to learn from whose answer lost its end to the length limit."""
     comparison: dict[str, Any] | None
@@ -172,6 +174,7 @@ def write(spec: WorkerSpec, facts: DataFacts, outcome: Outcome) -> dict[str, Any
         energy_joules=None if outcome.energy_joules is None else round(outcome.energy_joules, 1),
         energy_of=outcome.energy_of,
         objective=plan.objective,
+        lesson=spec.lesson,
         answers_cut=outcome.answers_cut,
         method=plan.method,
         variant=plan.variant,

@@ -55,10 +55,21 @@ def _gain(report: TrainReport) -> str:
         what = "rose" if after > before * (1 + _MIN_GAIN) else "hardly changed"
         return f"It is no better than the base: on {rows} the loss {what}, {before:.3f} → {after:.3f}."
     said = f"On {rows} the loss fell from {before:.3f} to {after:.3f}"
-    name = right_answers(report.objective)
-    if name and "exact_match" in tuned and (base["exact_match"] or tuned["exact_match"]):
-        said += f", {name} went from {percent(base['exact_match'])} to {percent(tuned['exact_match'])}"
+    for name, old, new in compared_shares(report)[:1]:
+        if old or new:
+            said += f", {name} went from {percent(old)} to {percent(new)}"
     return f"{said}."
+
+
+def compared_shares(report: TrainReport) -> list[tuple[str, float, float]]:
+    """Shares of the held-out rows' answers that were right, before and after: by the family's own metrics where it has some."""
+    if not report.comparison:
+        return []
+    base, tuned = report.comparison["base"], report.comparison["tuned"]
+    kinds: dict[str, str] = report.comparison.get("kinds") or {}
+    if not report.lesson:
+        kinds = {"exact_match": right_answers(report.objective)}
+    return [(name, base[key], tuned[key]) for key, name in kinds.items() if name and key in base and key in tuned]
 
 
 def preference_figures(report: TrainReport) -> list[tuple[str, str]]:
@@ -111,11 +122,12 @@ def command_again(spec: TrainSpec) -> str:
     return shlex.join(words)
 
 
-def command_to_use(model: str, method: str, folder: str) -> str:
+def command_to_use(model: str, report: TrainReport, folder: str) -> str:
     """The command that talks to what was trained in `folder`: an adapter needs its base, a whole model nothing."""
-    if method == "full":
-        return shlex.join(["lorasmith", "chat", f"{folder}/{result_folder(method)}"])
-    return shlex.join(["lorasmith", "chat", model, "--adapter", folder])
+    verb = "serve" if report.lesson else "chat"
+    if report.method == "full":
+        return shlex.join(["lorasmith", verb, f"{folder}/{result_folder(report.method)}"])
+    return shlex.join(["lorasmith", verb, model, "--adapter", folder])
 
 
 def shown(value: object) -> str:

@@ -200,7 +200,7 @@ def finish(attempt: Attempt) -> dict[str, Any]:
         compared = {"base": material.base["losses"], "tuned": tuned, "rows": len(rows)}
         before, knows = material.base["answers"], material.knows
         if isinstance(knows, Learning):
-            compared["metrics"] = list(knows.lesson.metrics)
+            compared["kinds"] = material.base["kinds"]
             samples = comparison.sample_answers(knows, learner.model, rows, before)
         else:
             after = comparison.answers(learner.model, rows, knows, spec)

@@ -78,12 +78,12 @@ def _of_samples(model: Any, rows: Rows, learning: Learning, spec: WorkerSpec) ->
     wearer = FAMILIES.get(spec.family).wearer(model)
     tokens = plan.micro_batch * plan.max_length
     losses = sample_losses(learning, wearer, rows, batch_tokens=tokens, device=plan.device)
-    scores, said = scored(learning, wearer, rows)
-    return {"losses": summary(losses) | scores, "answers": said[:NUM_SAMPLES]}
+    scores, kinds, said = scored(learning, wearer, rows)
+    return {"losses": summary(losses) | scores, "kinds": kinds, "answers": said[:NUM_SAMPLES]}
 
 
-def scored(learning: Learning, model: Any, rows: Rows) -> tuple[dict[str, float], list[str]]:
-    """The figures of the lesson's metrics over the first `MEASURED_ROWS` rows, and the answers to them."""
+def scored(learning: Learning, model: Any, rows: Rows) -> tuple[dict[str, float], dict[str, str], list[str]]:
+    """The figures of the lesson's metrics over the first `MEASURED_ROWS` rows, what the main ones are called, and the answers."""
     samples = [rows.sample(index) for index in range(min(MEASURED_ROWS, len(rows)))]
     was_training = model.training
     model.eval()
@@ -94,6 +94,7 @@ def scored(learning: Learning, model: Any, rows: Rows) -> tuple[dict[str, float]
         for sample, answer in zip(samples, said, strict=True)
     ]
     figures: dict[str, float] = {}
+    kinds: dict[str, str] = {}
     for name in learning.lesson.metrics:
         metric = METRICS.get(name)
         try:
@@ -101,8 +102,10 @@ def scored(learning: Learning, model: Any, rows: Rows) -> tuple[dict[str, float]
         except EnvironmentProblem:
             continue  # a metric whose library is not in the model's environment
         if metric.needs_answers and parts:
-            figures |= metric.total(parts)
-    return figures, said
+            own = metric.total(parts)
+            figures |= own
+            kinds[next(iter(own))] = metric.title
+    return figures, kinds, said
 
 
 def _measured(model: Any, rows: Rows, tokenizer: Tokenizer, spec: WorkerSpec) -> dict[str, float]:
@@ -118,7 +121,7 @@ def _measured(model: Any, rows: Rows, tokenizer: Tokenizer, spec: WorkerSpec) ->
 def of_tuned(trainer: Run, rows: Rows, spec: WorkerSpec) -> dict[str, float]:
     """The same figures of the model that has learnt; for preferences by the measure that can be taken of any model."""
     if isinstance(trainer, SampleTrainer):
-        scores, _ = scored(trainer.learning, trainer.model, rows)
+        scores, _, _ = scored(trainer.learning, trainer.model, rows)
         return summary(trainer.row_losses(rows)) | scores
     if isinstance(trainer, LoraTrainer):
         return summary(trainer.row_losses(rows))
