@@ -89,13 +89,19 @@ def tagged(folder: Path) -> Path:
 
 
 def labelled_texts(folder: Path) -> Path:
-    rows = [{"text": f"number {word}", "label": "odd" if n % 2 else "even"} for n, word in enumerate(_WORDS)]
+    rows = [
+        {"text": f"{('bad ' if n % 2 else 'good ') * 3}{word}", "label": "no" if n % 2 else "yes"}
+        for n, word in enumerate(_WORDS)
+    ]
     return write_rows(folder / "rows.jsonl", rows)
 
 
 def labelled_pictures(folder: Path) -> Path:
     for number in range(ROWS):
-        picture(folder / ("odd" if number % 2 else "even") / f"{number}.png", number)
+        name = "dark" if number % 2 else "light"
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        shade = 20 + 5 * number if number % 2 else 200 + 5 * number
+        Image.new("RGB", (64, 48), (shade, shade, shade)).save(folder / name / f"{number}.png")
     return folder
 
 

@@ -6,9 +6,8 @@ from __future__ import annotations
 import random
 from typing import Any, NamedTuple
 
-from paper import NEW, ROUND, Font, Sheet
-
 import contents
+from paper import NEW, ROUND, Font, Sheet
 
 PAGE = 256
 LABELS = {

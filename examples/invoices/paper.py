@@ -96,5 +96,4 @@ class Sheet:
 
     def reading_order(self) -> list[Word]:
         """The words from top to bottom, those of about one height from left to right."""
-        rows = sorted(self.words, key=lambda word: ((word.box[1] + word.box[3]) // 2 // self.size, word.box[0]))
-        return rows
+        return sorted(self.words, key=lambda word: ((word.box[1] + word.box[3]) // 2 // self.size, word.box[0]))

@@ -8,9 +8,11 @@ They learn to read; invoices, their fields and their fonts they never see. On tw
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import contents
@@ -37,9 +39,10 @@ from transformers import (
 BASES = Path(__file__).parent / "bases"
 PAGE = 256
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"]
-TAGS = ["<sep/>", "<s_read>", "<s_pairs>", "<s_card>"] + [
-    f"<{slash}s_{key}>" for key in ("key", "value", *generic.FIELDS) for slash in ("", "/")
-]
+TAGS = [
+    "<sep/>", "<s_read>", "<s_pairs>", "<s_card>",
+    *(f"<{slash}s_{key}>" for key in ("key", "value", *generic.FIELDS) for slash in ("", "/")),
+]  # fmt: skip
 LONGEST = 224
 CELL, SLOTS = 16, 4  # pixels of a place in the encoder's last stage, and letters that are looked for in one
 _SAVE_SECONDS = 300.0
@@ -86,7 +89,7 @@ def new_donut() -> tuple[Any, Any]:
     tokenizer.add_tokens([AddedToken(tag, normalized=False) for tag in TAGS], special_tokens=True)
     encoder = {
         "model_type": "donut-swin", "image_size": [PAGE, PAGE], "embed_dim": 48, "depths": [1, 2, 5], "num_heads": [3, 6, 12],
-        "window_size": 16, "drop_path_rate": 0.0,
+        "window_size": 8, "drop_path_rate": 0.0,
     }  # fmt: skip
     size = {"height": PAGE, "width": PAGE}
     images = DonutImageProcessorPil(size=size, do_align_long_axis=False, do_thumbnail=True)
@@ -120,13 +123,10 @@ def new_layoutlm() -> tuple[Any, Any]:
             show_progress=False,
         ),
     )
-    files = Path("/tmp" if Path("/tmp").is_dir() else ".") / "lorasmith-vocabulary"
-    files.mkdir(exist_ok=True)
-    vocabulary, merges = (Path(path) for path in inner.model.save(str(files)))
-    import json
-
-    pairs = [tuple(row.split(" ")) for row in merges.read_text(encoding="utf-8").splitlines()[1:]]
-    tokenizer = LayoutLMv3Tokenizer(vocab=json.loads(vocabulary.read_text(encoding="utf-8")), merges=pairs)
+    with TemporaryDirectory() as files:
+        vocabulary, merges = (Path(path).read_text(encoding="utf-8") for path in inner.model.save(files))
+    pairs = [tuple(row.split(" ")) for row in merges.splitlines()[1:]]
+    tokenizer = LayoutLMv3Tokenizer(vocab=json.loads(vocabulary), merges=pairs)
     labels = ["O", *(f"{mark}-{name}" for name in generic.FIELDS for mark in "BI")]
     config = LayoutLMv3Config(
         vocab_size=len(tokenizer), hidden_size=128, num_hidden_layers=4, num_attention_heads=4, intermediate_size=512,
@@ -168,7 +168,9 @@ def donut_batch(rng: random.Random, processor: Any, size: int, share: float) -> 
     """Pages of a few words at first, of ten lines later."""
     most = round(12 + 138 * min(1.0, share / 0.4))
     pages = [generic.page(rng, PAGE, PAGE, most) for _ in range(size)]
-    made = _text_batch(processor, [page.sheet.image for page in pages], [target_of(rng, page) for page in pages], LONGEST)
+    made = _text_batch(
+        processor, [page.sheet.image for page in pages], [target_of(rng, page) for page in pages], LONGEST
+    )
     return {**made, "letters": torch.stack([_letters(page.sheet) for page in pages])}
 
 
@@ -281,7 +283,10 @@ def train(kind: str, minutes: float, folder: Path, *, seed: int, gone: float) ->
         now = time.monotonic()
         if now - told > 20:
             told = now
-            print(f"{over:6.1f} min  step {step:6}  loss {np.mean(losses[-50:]):.4f}  letters {np.mean(shares[-50:]):.3f}", flush=True)
+            print(
+                f"{over:6.1f} min  step {step:6}  loss {np.mean(losses[-50:]):.4f}  letters {np.mean(shares[-50:]):.3f}",
+                flush=True,
+            )
         if now - saved > _SAVE_SECONDS or over >= minutes:
             saved = now
             folder.mkdir(parents=True, exist_ok=True)

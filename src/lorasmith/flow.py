@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lorasmith.plan.recommend import Recommendations, recommend
     from lorasmith.plan.report import CheckReport
     from lorasmith.serve.converse import Conversation, RemoteConversation
+    from lorasmith.serve.extract import Extractor, extract
     from lorasmith.serve.launch import serve
     from lorasmith.training.launch import TrainResult, train
     from lorasmith.training.planning import Foreseen, PlanListener, foresee
@@ -32,6 +33,7 @@ __all__ = [
     "CheckReport",
     "Conversation",
     "DoctorReport",
+    "Extractor",
     "Foreseen",
     "InstallResult",
     "InstalledModel",
@@ -43,6 +45,7 @@ __all__ = [
     "check",
     "doctor",
     "evaluate",
+    "extract",
     "find_installed",
     "foresee",
     "inspect_data",
@@ -59,6 +62,7 @@ _PLACES = {
     "CheckReport": "plan.report",
     "Conversation": "serve.converse",
     "DoctorReport": "plan.doctor",
+    "Extractor": "serve.extract",
     "Foreseen": "training.planning",
     "InstallResult": "env.install",
     "InstalledModel": "env.listing",
@@ -70,6 +74,7 @@ _PLACES = {
     "check": "plan.check",
     "doctor": "plan.doctor",
     "evaluate": "evaluation.launch",
+    "extract": "serve.extract",
     "find_installed": "env.listing",
     "foresee": "training.planning",
     "install": "env.install",

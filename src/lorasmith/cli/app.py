@@ -27,6 +27,7 @@ VERBS = {
     "evaluate": "Measure the base and its adapters on the same rows",
     "serve": "Serve a model: a page, its own API and an OpenAI-compatible one",
     "studio": "Datasets, trainings and models behind one API, whatever is closed meanwhile",
+    "extract": "Read pages: pictures and PDF files to fields, by a document model",
     "chat": "Talk to a model, with or without an adapter",
     "generate": "Answer one prompt, or every line of a file",
     "config": "Show and change settings",

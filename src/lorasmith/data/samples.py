@@ -1,4 +1,4 @@
-"""Rows for models that see, hear or label, written beside what is known of their lengths; and what such data change about a model.
+"""Rows for models that see, hear or label, written beside their lengths; and what such data change about a model.
 
 The file is read by the same code as token rows are (workers/rows.py): it has one column more.
 """
@@ -90,12 +90,12 @@ def lesson_plan(facts: ModelFacts, source: Source) -> Lesson | None:
     )
 
 
-def prepare_samples(
+def prepare_samples(  # noqa: PLR0913  what decides on a file's rows
     source: Source, lesson: Lesson, folder: Path, out: Path, *, eval_fraction: float, seed: int, instance_prompt: str = "",
     changes: ModelChanges | None = None, on_count: OnCount = lambda _: None,
 ) -> tuple[DataFacts, ModelChanges]:  # fmt: skip
-    """Write every row of `source` as the lesson reads it into the Arrow stream `out`; what is in it, and what it changes about the
-    model in `folder`.
+    """Write every row of `source` as the lesson reads it into the Arrow stream `out`; what is in it, and what it changes about
+    the model in `folder`.
 
     With `changes` these are taken instead: rows must do with an adapter's classes. Raises DataProblem, naming the row.
     """

@@ -80,8 +80,8 @@ class Family(ABC):
         self, folder: Path, *, dtype: str, device: str, quantization: str = "none", trust_remote_code: bool = False,
         changes: ModelChanges | None = None,
     ) -> Any:  # fmt: skip
-        """The model, frozen, in `dtype` on `device`; `quantization` is none, 8bit or 4bit. `changes` are those that a training, or
-        an adapter, makes of it.
+        """The model, frozen, in `dtype` on `device`; `quantization` is none, 8bit or 4bit. `changes` are those that a training,
+        or an adapter, makes of it.
 
         Raises NotImplementedError where the family cannot be loaded yet.
         """

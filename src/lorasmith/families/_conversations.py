@@ -46,8 +46,8 @@ def visual_inputs(
 
 
 def rendered_answer(processor: Any, messages: Sequence[Turn]) -> str:
-    """The last message, an answer, as the chat template writes it after its prompt, with what ends the turn; the answer alone where
-    there is no template or it writes prompts and answers in different ways."""
+    """The last message, an answer, as the chat template writes it after its prompt, with what ends the turn; the answer alone
+    where there is no template or it writes prompts and answers in different ways."""
     owner = processor.tokenizer if isinstance(processor, Parts) else processor
     plain = str(messages[-1]["content"])
     if not getattr(owner, "chat_template", None):

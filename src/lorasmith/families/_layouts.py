@@ -5,13 +5,17 @@ Boxes are [x1, y1, x2, y2], 0 to 1000 of the page's width and height. Pages long
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import inspect
+import json
 from collections.abc import Iterator, Sequence
+from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import torch
 
+from lorasmith.core import paths, settings
 from lorasmith.core.errors import DataProblem, EnvironmentProblem
 from lorasmith.families._batches import reads_at_most, whole_characters
 from lorasmith.families._calls import Answer, DocumentCall, Tell, refuse
@@ -97,7 +101,24 @@ def _page(model: Any, processor: Any, call: DocumentCall, picture: Any) -> Page:
 
 
 def recognise_words(picture: Any) -> tuple[list[str], list[Box]]:
-    """The words in a picture and their boxes, by tesseract. Raises EnvironmentProblem without it."""
+    """The words in a picture and their boxes, by tesseract; the same picture is read once and remembered in home's cache.
+
+    Raises EnvironmentProblem without tesseract.
+    """
+    content = f"{picture.mode}{picture.size}".encode() + picture.tobytes()
+    kept = settings.load().cache_dir / "ocr" / f"{blake2b(content, digest_size=16).hexdigest()}.json"
+    if kept.is_file():
+        with contextlib.suppress(OSError, ValueError):
+            words, boxes = json.loads(kept.read_text(encoding="utf-8"))
+            return words, boxes
+    words, boxes = _recognised(picture)
+    with contextlib.suppress(OSError):  # a full disk: it is read anew next time
+        paths.make_folder(kept.parent)
+        paths.write_text(kept, json.dumps([words, boxes], ensure_ascii=False))
+    return words, boxes
+
+
+def _recognised(picture: Any) -> tuple[list[str], list[Box]]:
     if not importlib.util.find_spec(_OCR):
         raise _no_words(f"The package {_OCR}, which finds them in a picture, is not installed")
     pytesseract = importlib.import_module(_OCR)

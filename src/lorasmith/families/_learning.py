@@ -1,7 +1,7 @@
 """How a kind of model learns from samples: the batches it is given, what its loss is, what it answers. Worker plane only.
 
-A family's own trainer is one subclass of `Learning` with one method, `batch`; the steps, adapters, checkpoints and evaluations are
-those of every training (workers/trainer.py).
+A family's own trainer is one subclass of `Learning` with one method, `batch`; the steps, adapters, checkpoints and evaluations
+are those of every training (workers/trainer.py).
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class Learning(ABC):
         """Whether training batches are varied at random."""
         self.prepare(model)
 
-    def prepare(self, model: Any) -> None:
-        """What must be set about the model before it learns; nothing by default."""
+    def prepare(self, model: Any) -> None:  # noqa: B027  most have nothing to do
+        """What must be set about the model before it learns."""
 
     @abstractmethod
     def batch(self, samples: Sequence[Sample], *, training: bool) -> Batch:

@@ -66,10 +66,7 @@ class VisualChats(Learning):
         if not any(name.startswith("row") for name in batch):
             return self._measured(model, batch)
         rows = range(1 + max(int(name[3 : name.index(".")]) for name in batch if name.startswith("row")))
-        parts = [
-            self._measured(model, {name.partition(".")[2]: value for name, value in batch.items() if name.startswith(_APART.format(row))})
-            for row in rows
-        ]  # fmt: skip
+        parts = [self._measured(model, _own(batch, row)) for row in rows]
         return Measured(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
     def _measured(self, model: Any, batch: Batch) -> Measured:
@@ -99,6 +96,12 @@ class VisualChats(Learning):
             made = model.generate(**inputs, max_new_tokens=longest + _ROOM, do_sample=False, num_beams=1)[0]
             begun = 0 if self.crosses else inputs["input_ids"].shape[1]
             yield self.tokenizer.decode(made[begun:], skip_special_tokens=True).strip()
+
+
+def _own(batch: Batch, row: int) -> Batch:
+    """The inputs of one row of those that could not be joined."""
+    start = _APART.format(row)
+    return {name.removeprefix(start): value for name, value in batch.items() if name.startswith(start)}
 
 
 def _joined(rows: list[Batch], pad: int) -> Batch:

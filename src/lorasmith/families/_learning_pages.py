@@ -24,7 +24,7 @@ class Pages(Learning):
     """Learns to write what stands on a picture."""
 
     def prepare(self, model: Any) -> None:
-        """Where an answer begins, ends and is filled up: as the model's own generation_config says, or the dataset's own token."""
+        """Where an answer begins, ends and is filled up: as the model's own generation_config says, or the dataset's token."""
         said, tokenizer = model.generation_config, self.tokenizer
         start = said.decoder_start_token_id
         start = tokenizer.bos_token_id if start is None else start

@@ -66,13 +66,14 @@ class PixelClasses(Learning):
                 logits, size=labels.shape[-2:], mode="bilinear", align_corners=False
             )[0].argmax(0)
             known = labels != IGNORED
-            counts = {
-                str(number): [
-                    int(((best == number) & known).sum()), int((labels == number).sum()), int(((best == number) & (labels == number)).sum()),
-                ]
-                for number in range(self.num_classes)
-            }  # fmt: skip
+            counts = {str(number): _counted(best, labels, number, known) for number in range(self.num_classes)}
             yield json.dumps({"pixels": counts})
+
+
+def _counted(best: torch.Tensor, labels: torch.Tensor, number: int, known: torch.Tensor) -> list[int]:
+    """Pixels that a class was given, that it has, and both."""
+    given, has = (best == number) & known, labels == number
+    return [int(given.sum()), int(has.sum()), int((given & has).sum())]
 
 
 def mask_numbers(file: str) -> Any:

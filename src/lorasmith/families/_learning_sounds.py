@@ -1,4 +1,4 @@
-"""Speech that is written down: by models that write (Whisper and its like), and by letters for each moment (CTC). Worker plane only."""
+"""Speech that is written down: by models that write (Whisper), and by letters for each moment (CTC). Worker plane only."""
 
 from __future__ import annotations
 

@@ -30,7 +30,8 @@ class TextVectors(Learning):
         own = isinstance(model, SentenceModel)
         if not own and not hasattr(model, "config"):
             raise UsageProblem(
-                "This model of sentence-transformers cannot be trained here yet", why="It has parts besides a transformer and its pooling.",
+                "This model of sentence-transformers cannot be trained here yet",
+                why="It has parts besides a transformer and its pooling.",
                 fix="Take one of a transformer and a pooling, such as all-MiniLM, E5 or BGE.",
             )  # fmt: skip
         self.habits = model.habits if own else None

@@ -21,7 +21,8 @@ _DEEPEST = 20
 def to_tags(value: Any) -> str:
     """`value` as tagged text.
 
-    Raises ValueError, with the reason, for what could not be read back: lists in lists, keys that make no tag, texts that hold one.
+    Raises ValueError, with the reason, for what could not be read back: lists in lists, keys that make no tag, texts that hold
+    one.
     """
     return _written(value, in_list=False, depth=0)
 
@@ -91,7 +92,8 @@ def tags_for(keys: set[str]) -> list[str]:
 
 def to_json(text: str, lists: frozenset[str] | tuple[str, ...] = ()) -> Any:
     """What tagged text says. Tags that are not closed end where the text around them ends, closing ones that close nothing are
-    left out: what a model writes half is read as far as it goes. `lists` are keys whose values are lists whatever their number."""
+    left out: what a model writes half is read as far as it goes. Values of the keys in `lists` are lists, whatever their number.
+    """
     tokens = _TAG.split(text)
     # split gives: text, slash, name, separator, text, slash, …
     items: list[tuple[str, str]] = []

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
-import shutil
-import threading
-from collections.abc import Callable, Coroutine
-from concurrent.futures import CancelledError
-from contextlib import aclosing, suppress
+from collections.abc import Callable
+from contextlib import aclosing
 from typing import Any, TypeVar
 
-from lorasmith.core import errors, paths, settings
 from lorasmith.core.errors import EnvironmentProblem, LorasmithError, UsageProblem
 from lorasmith.core.specs import make_spec
 from lorasmith.data.examples import Message
 from lorasmith.families._calls import TextCall
 from lorasmith.serve.answers import Timing, text_events
-from lorasmith.serve.launch import prepared
-from lorasmith.serve.spec import ServeSpec
+from lorasmith.serve.loaded import Loaded
 from lorasmith.serve.text.stream import Final
 
 _SECONDS = 86_400
@@ -28,69 +22,27 @@ OnText = Callable[[str], None]
 T = TypeVar("T")
 
 
-class Conversation:
+class Conversation(Loaded):
     """A loaded model that answers one conversation after another. Use as a context.
 
     Raises NotFoundProblem, UsageProblem, EnvironmentProblem: at once where the model cannot be had, else when it is first asked.
     """
 
     def __init__(self, model: str, adapter: str = "", *, template: str = "", device: str = "auto"):
-        adapters = (adapter,) if adapter else ()
-        spec = make_spec(
-            ServeSpec, model=model, adapter=adapters, template=template, device=device, request_seconds=_SECONDS
-        )
-        self._folder = paths.make_folder(settings.load().cache_dir / "chat" / f"{os.getpid()}-{os.urandom(4).hex()}")
-        try:
-            self._served = prepared(spec, self._folder)
-        except LorasmithError:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            raise
-        if not issubclass(self._served.family.call or object, TextCall):
-            raise UsageProblem(f"'{self._served.model.id}' writes no text", fix=f"lorasmith serve {model}")
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-        self._running = self._start(self._served.keep_running())
-
-    def __enter__(self) -> Conversation:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with suppress(Exception):
-            self._start(self._served.stop(0)).result(_STOP_SECONDS)
-        self._running.cancel()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(_STOP_SECONDS)
-        if not self._thread.is_alive():
-            self._loop.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-    def _start(self, work: Coroutine[Any, Any, T]) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
+        super().__init__(model, adapter, kind=TextCall, what="writes no text", template=template, device=device)
 
     def answer(self, messages: list[Message], *, on_text: OnText = lambda _: None, **options: Any) -> dict[str, Any]:
         """The answer to the last message, its text passed to `on_text` piece by piece.
 
         `options` are TextCall's fields, or `max_new_tokens`: tokens of the answer, at most.
         """
-        task = self._start(self._answer(_call(messages, options), on_text))
-        try:
-            return task.result()
-        except BaseException:
-            task.cancel()
-            with suppress(Exception, CancelledError):
-                task.result(_STOP_SECONDS)
-            raise
+        return self.run(self._answer(_call(messages, options), on_text))
 
     async def _answer(self, call: TextCall, on_text: OnText) -> dict[str, Any]:
-        while self._served.status["status"] == "loading":
-            await asyncio.sleep(0.02)
-        if self._served.status["status"] == "failed":
-            raise errors.from_dict(self._served.status["error"])
-        timing = Timing()
+        served, timing = await self.ready(), Timing()
         async with (
-            self._served.admitted() as engine,
-            aclosing(text_events(self._served, engine, call, [], timing)) as events,
+            served.admitted() as engine,
+            aclosing(text_events(served, engine, call, [], timing)) as events,
         ):
             async for event in events:
                 if isinstance(event, Final):

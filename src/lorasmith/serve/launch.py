@@ -120,7 +120,8 @@ def _engine_spec(spec: ServeSpec, facts: ModelFacts, installed: Path | None, log
     return EngineSpec(
         model=facts, precision=dtype, device=place["device"], quantization=_quantization(spec, config),
         trust_remote_code=spec.trust_remote_code or config.trust_remote_code, adapters=adapters,
-        changes=common_changes(adapters.values()), max_context=spec.max_context, max_rows=spec.max_parallel, log_path=logs / f"engine-{os.getpid()}.log",
+        changes=common_changes(adapters.values()), max_context=spec.max_context, max_rows=spec.max_parallel,
+        log_path=logs / f"engine-{os.getpid()}.log",
     )  # fmt: skip
 
 

@@ -68,6 +68,15 @@ def require_finite(loss: float, model: torch.nn.Module, folder: Path) -> None:
     )
 
 
+def hold_statistics(model: torch.nn.Module) -> None:
+    """Keep the running means of batch norms, which an adapter does not hold: they would follow the data, and the adapter would be
+    of a base that nobody else has."""
+    for part in model.modules():
+        if isinstance(part, torch.nn.modules.batchnorm._BatchNorm):
+            part.eval()
+            part.train = lambda mode=True, part=part: part  # type: ignore[method-assign]  # noqa: ARG005
+
+
 def with_new_parts(plan: TrainPlan, base: Any, changes: ModelChanges) -> TrainPlan:
     """The plan with what of the model is new, and has to be trained in full: the head of a dataset's classes."""
     if not changes.labels:
@@ -110,6 +119,7 @@ class Learner:
         else:
             name = spec.model_id if "/" in spec.model_id else str(spec.model_folder)
             self.model = lora.apply_lora(base, plan, name, tokens=new_tokens(base, spec.changes, learning))
+            hold_statistics(self.model)
         self.is_packing = plan.packing and use_packing(self.model)
         if plan.checkpointing:
             # Not by the Trainer's argument: PEFT would then ask for gradients of the embeddings, and every frozen layer would be

@@ -1,4 +1,4 @@
-"""Training on samples: pictures, sounds, classes, pairs. Batches and loss are the family's `Learning`; the rest is every training's."""
+"""Training on samples: pictures, sounds, classes, pairs. Batches and loss are the family's; the rest is every training's."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """How near an answer's JSON is to the wanted one as a tree: 1 - edits / edits from nothing, as Donut is measured.
 
-The tree edit distance is Zhang and Shasha's (SIAM J. Comput. 18, 1989), by the library zss; the normalisation is that of Donut's own
-code (arXiv 2111.15664, section 4.1: "TED based accuracy").
+The tree edit distance is Zhang and Shasha's (SIAM J. Comput. 18, 1989), by the library zss; the normalisation is that of
+Donut's own code (arXiv 2111.15664, section 4.1: "TED based accuracy").
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ from lorasmith.evaluation._base import Answered, Metric, Parts, ratio, sums
 
 
 class MeanIou(Metric):
-    """An answer is JSON with `pixels`: of each class how many it was given, how many it has, and how many are both. Counts are added
-    up over all pictures first (PASCAL VOC's and ADE20K's way); classes that no mask has are left out."""
+    """An answer is JSON with `pixels`: of each class how many it was given, how many it has, and how many are both. Counts are
+    added up over all pictures first (PASCAL VOC's and ADE20K's way); classes that no mask has are left out."""
 
     name = "mean_iou"
     title = "Mean IoU"
