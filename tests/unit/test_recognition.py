@@ -65,18 +65,28 @@ def test_nothing_that_is_no_model_is_taken_for_one(tmp_path):
             recognise(repository(tmp_path / name, files))
 
 
+PAGE = Path(__file__).parents[2] / "docs/how-to/add-a-family.md"
+PLUGIN = Path(__file__).parents[2] / "examples/plugin/lorasmith_sniffer"
+SNIFFER = {"config.json": {"model_type": "s", "architectures": ["Sniffer"], "sniffed_bytes": 13}}
+
+
+def page_blocks() -> list[str]:
+    """The Python on the how-to page."""
+    return [part.split("```")[0] for part in PAGE.read_text().split("```python\n")[1:]]
+
+
 def page_family(tmp_path: Path) -> Path:
     """The family that the how-to page shows, as a file."""
-    page = (Path(__file__).parents[2] / "docs/how-to/add-a-family.md").read_text()
-    source = page.split("```python\n")[1].split("```")[0]
-    folder = tmp_path / "weather_package"
+    folder = tmp_path / "sniffer_package"
     folder.mkdir()
-    (folder / "weather.py").write_text(source)
+    (folder / "sniffer.py").write_text(page_blocks()[0])
     (folder / "__init__.py").touch()
     return folder
 
 
-WEATHER = {"config.json": {"model_type": "w", "architectures": ["WModel"], "num_pressure_levels": 13}}
+def test_the_page_shows_the_package_that_is_tested():
+    """FAM-1: what tests/integration/test_plugin.py installs is what the page says."""
+    assert page_blocks() == [(PLUGIN / name).read_text() for name in ("__init__.py", "worker.py")]
 
 
 def test_a_file_in_a_folder_adds_a_family(tmp_path, monkeypatch):
@@ -87,11 +97,11 @@ def test_a_file_in_a_folder_adds_a_family(tmp_path, monkeypatch):
 
     page_family(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    found = Registry("nothing", "weather_package", Family)
-    monkeypatch.setitem(families.FAMILIES._plugins, "weather", found.get("weather"))
+    found = Registry("nothing", "sniffer_package", Family)
+    monkeypatch.setitem(families.FAMILIES._plugins, "sniffer", found.get("sniffer"))
     (tmp_path / "model").mkdir()
-    facts = recognise(repository(tmp_path / "model", WEATHER)).facts
-    assert (facts.family, facts.task) == ("weather", "weather-forecasting")
+    facts = recognise(repository(tmp_path / "model", SNIFFER)).facts
+    assert (facts.family, facts.task) == ("sniffer", "text-classification")
 
 
 def test_an_entry_point_adds_a_family(tmp_path, monkeypatch):
@@ -100,12 +110,12 @@ def test_an_entry_point_adds_a_family(tmp_path, monkeypatch):
     from lorasmith.families import Family
 
     page_family(tmp_path)
-    info = tmp_path / "weather-1.0.dist-info"
+    info = tmp_path / "sniffer-1.0.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: weather\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[lorasmith.families]\nweather = weather_package.weather:plugin\n")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: sniffer\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[lorasmith.families]\nsniffer = sniffer_package.sniffer:plugin\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert "weather" in Registry("families", "lorasmith.families", Family).names()
+    assert "sniffer" in Registry("families", "lorasmith.families", Family).names()
 
 
 def test_a_mixture_of_experts_counts_what_one_token_meets(tmp_path):

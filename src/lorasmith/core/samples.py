@@ -34,6 +34,8 @@ class Sample:
     tags: tuple[str, ...] = ()
     label: str = ""
     target: Any = None
+    where: str = ""
+    """Where the row stands, for messages: `Line 7 of 'rows.jsonl'`."""
     key: int = 0
     """The hash of the content: what is random about a row is drawn from it."""
 

@@ -32,12 +32,12 @@ _TAG = re.compile(r"<[^<>\s]+>")
 OnCount = Callable[[int], None]
 
 
-def samples_of(example: Example, root: Path) -> list[Sample]:
+def samples_of(example: Example, root: Path, where: str = "") -> list[Sample]:
     """The samples of one example, mostly one: a conversation is one for each of its answers."""
     plain = Sample(
         text=example.text, images=_absolute(example.images, root), masks=_absolute(example.masks, root),
         audio=_absolute(example.audio, root), words=example.words, boxes=example.boxes,
-        tags=tuple(map(str, example.tags)), label=example.label or "", target=example.target, key=example.key(),
+        tags=tuple(map(str, example.tags)), label=example.label or "", target=example.target, key=example.key(), where=where,
         rejected=example.rejected[-1]["content"] if example.rejected else "",
     )  # fmt: skip
     messages: list[dict[str, Any]] = [dict(message) for message in example.messages]
@@ -143,7 +143,7 @@ def _checked(
     """Every sample with the example that it comes from. Raises DataProblem, naming the row, for one that cannot be learnt."""
     for example in source:
         try:
-            for sample in samples_of(example, source.root):
+            for sample in samples_of(example, source.root, source.where(example)):
                 if instance_prompt and not sample.text:
                     sample = replace(sample, text=instance_prompt)  # noqa: PLW2901
                 for part in _windows(lesson.checked(sample), lesson, counter):

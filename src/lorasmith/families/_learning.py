@@ -56,6 +56,18 @@ class Learning(ABC):
         `training` asks for what is varied at random; it is drawn from the samples' keys, so that a resumed run sees the same.
         """
 
+    def check(self, sample: Sample) -> None:
+        """Read the row's files as far as to know that a batch can be made of them. Raises DataProblem."""
+        from lorasmith.families._pictures import picture_of
+        from lorasmith.families._sounds import read_sound
+
+        for name in sample.images:
+            picture_of(Path(name).read_bytes(), what=f"'{Path(name).name}'")
+        if sample.audio:
+            extractor = getattr(self.processor, "feature_extractor", self.processor)
+            for name in sample.audio:
+                read_sound(Path(name).read_bytes(), extractor.sampling_rate)
+
     def measure(self, model: Any, batch: Batch) -> Measured:
         """Loss and hits of each row: cross entropy of `logits` against `labels`, place by place.
 

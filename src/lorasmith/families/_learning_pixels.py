@@ -31,6 +31,10 @@ class PixelClasses(Learning):
         size = (int(pixels.shape[-2]), int(pixels.shape[-1]))
         return {"pixel_values": pixels, "labels": torch.stack([self._mask(one, size) for one in samples])}
 
+    def check(self, sample: Sample) -> None:
+        super().check(sample)
+        self._mask(sample, (8, 8))
+
     def _mask(self, sample: Sample, size: tuple[int, int]) -> torch.Tensor:
         """Classes of shape `size`, -100 for none. Raises DataProblem for a class that the model does not have."""
         from PIL import Image

@@ -29,7 +29,7 @@ from lorasmith.workers.course import Course
 from lorasmith.workers.learner import Learner, load_base, require_finite
 from lorasmith.workers.rows import Rows
 from lorasmith.workers.runtime import give_blocks_back, is_out_of_memory, limit_memory
-from lorasmith.workers.samples import SampleTrainer, learning_for
+from lorasmith.workers.samples import SampleTrainer, learning_for, readable
 from lorasmith.workers.trainer import LoraTrainer, Run
 
 _LEFT_ALONE = 0.05  # of the free memory, for others
@@ -61,6 +61,11 @@ def gather(spec: WorkerSpec, events: Writer) -> Material:
     validation = Rows(data, facts.threshold, "validation", max_length=plan.max_length, limit=plan.eval_rows)
     model = load_base(spec, facts.largest_id)
     knows = _learning(spec, model) if spec.lesson else load_tokenizer(spec.model_folder)
+    if isinstance(knows, Learning):
+        skip = spec.spec.skip_bad_rows
+        rows = readable(rows, knows, skip_bad=skip, events=events)
+        validation = readable(validation, knows, skip_bad=skip, events=events)
+        _check_rows(rows, spec, events)
     if plan.device == "cpu":
         limit_memory(_room(plan))
     base = None

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import TrainingArguments
 
-from lorasmith.core.errors import UsageProblem
+from lorasmith.core.errors import DataProblem, UsageProblem
+from lorasmith.core.events import Progress, Warn, Writer
 from lorasmith.core.samples import ModelChanges
 from lorasmith.families import FAMILIES
 from lorasmith.families._learning import Learning
@@ -22,6 +25,7 @@ from lorasmith.workers.measure import RowLoss, by_length
 from lorasmith.workers.rows import Rows
 from lorasmith.workers.trainer import Indices, Run, training_arguments
 
+_READERS, _TELL_SECONDS = 2, 1.0
 _HELPERS = 1
 """Processes that make batches while the model computes; more would take the cores from it."""
 
@@ -34,6 +38,41 @@ def learning_for(family: str, folder: Path, format_name: str, model: Any, change
     if lesson is None:
         raise UsageProblem(f"This model learns nothing from {format_name}")
     return lesson.make(model, plugin.processor(folder, model, changes=changes), changes)
+
+
+def readable(rows: Rows, learning: Learning, *, skip_bad: bool, events: Writer) -> Rows:
+    """Those of `rows` whose files can be read: every picture and sound is read once before the first step, not at step 900.
+
+    Raises DataProblem for the first that cannot, naming the row, unless `skip_bad`; then they are told of and left out.
+    """
+    good: list[int] = []
+    bad: list[str] = []
+    told = time.monotonic()
+    with ThreadPoolExecutor(_READERS) as pool:
+        for index, problem in enumerate(pool.map(lambda at: _trouble(rows, learning, at), range(len(rows)))):
+            if problem is None:
+                good.append(index)
+            elif not skip_bad:
+                raise problem
+            else:
+                bad.append(problem.what)
+            if time.monotonic() - told > _TELL_SECONDS:
+                told = time.monotonic()
+                events.send(Progress(stage="read", done=index + 1, total=len(rows), unit="files"))
+    if bad:
+        events.send(Warn(message=f"{len(bad)} rows whose files cannot be read are left out: {bad[0]}."))
+    return rows.only(good) if bad else rows
+
+
+def _trouble(rows: Rows, learning: Learning, index: int) -> DataProblem | None:
+    sample = rows.sample(index)
+    try:
+        learning.check(sample)
+    except DataProblem as problem:
+        problem.what = f"{sample.where}: {problem.what}"
+        problem.fix = f"{problem.fix} Or leave such rows out: --skip-bad-rows".strip()
+        return problem
+    return None
 
 
 class SampleTrainer(Run):
