@@ -158,7 +158,7 @@ def _text_batch(processor: Any, images: list[Any], texts: list[str], longest: in
     size = {"height": images[0].height, "width": images[0].width}
     pictures = [image.convert("RGB") for image in images]
     pixels = processor.image_processor(pictures, size=size, return_tensors="pt").pixel_values
-    rows = [processor.tokenizer(text, add_special_tokens=False)["input_ids"][: longest - 1] + [2] for text in texts]
+    rows = [[*processor.tokenizer(text, add_special_tokens=False)["input_ids"][:longest - 1], 2] for text in texts]
     width = max(map(len, rows))
     labels = torch.tensor([row + [-100] * (width - len(row)) for row in rows])
     return {"pixel_values": pixels, "labels": labels}
