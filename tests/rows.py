@@ -27,6 +27,10 @@ GOOD = {
     "layout": {"words": ["Total", "12"], "bboxes": [[0, 0, 9, 9], [10, 0, 20, 1000]], "ner_tags": [1, 2], "image": "a.png"},
     "audio-text": {"audio": "c.wav", "text": "good morning"},
     "labelled": {"text": "Great film!", "label": "positive"},
+    "tagged": {"tokens": ["Anna", "sleeps"], "ner_tags": ["B-PER", "O"]},
+    "pairs": {"anchor": "capital of France", "positive": "Paris", "negative": "Rome"},
+    "masks": {"image": "a.png", "mask": "a.png"},
+    "images": {"image": "a.png"},
 }  # fmt: skip
 
 TOOL_CHATS = {

@@ -160,11 +160,14 @@ def test_folders_of_pictures_are_classes(tmp_path):
     ]  # fmt: skip
 
 
-def test_pictures_without_anything_to_learn_are_refused(folder):
-    """DAT-4"""
-    with pytest.raises(DataProblem, match="Unable to detect") as caught:
-        open_source(save(folder, {"image": "a.png"}).parent)
-    assert "image" in caught.value.why
+def test_pictures_without_texts_are_of_one_thing(folder):
+    """DAT-1: for DreamBooth; a folder that also has classes is none."""
+    assert open_source(save(folder, {"image": "a.png"}).parent).format.name == "images"
     (folder / "data.jsonl").unlink()
+    flat = folder / "flat"
+    flat.mkdir()
+    (flat / "one.png").write_bytes(b"x")
+    source = open_source(flat)
+    assert (source.format.name, [example.images for example in source]) == ("images", [("one.png",)])
     with pytest.raises(DataProblem, match="in no folder that names its class"):
         list(open_source(folder))

@@ -280,8 +280,10 @@ def test_commands_are_whole_and_quoted():
     assert command_again(asked) == (
         "lorasmith train 'a b' --data 'x'\"'\"'y.jsonl' --method full --learning-rate 0.00012345678 --no-packing"
     )
-    assert command_to_use("demo", "full", "/runs/a b") == "lorasmith chat '/runs/a b/model'"
-    assert command_to_use("demo", "qlora", "/runs/one") == "lorasmith chat demo --adapter /runs/one"
+    assert command_to_use("demo", report_of(method="full"), "/runs/a b") == "lorasmith chat '/runs/a b/model'"
+    assert command_to_use("demo", report_of(method="qlora"), "/runs/one") == "lorasmith chat demo --adapter /runs/one"
+    pages = report_of(method="lora", lesson="donut")
+    assert command_to_use("donut", pages, "/runs/one") == "lorasmith serve donut --adapter /runs/one"
 
 
 def terminal(width: int = 80) -> Console:
