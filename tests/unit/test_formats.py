@@ -25,7 +25,9 @@ def test_the_formats_are_those_of_the_table():
     """DAT-1: and each says which training it is for, the natural one first."""
     assert set(GOOD) == set(FORMATS.names())
     trains = {plugin.name: plugin.objectives for plugin in FORMATS.all() if plugin.objectives != ("sft",)}
-    media = dict.fromkeys(("image-text", "donut", "layout", "audio-text", "labelled", "tagged", "pairs", "masks", "images"), ())
+    media = dict.fromkeys(
+        ("image-text", "donut", "layout", "audio-text", "labelled", "tagged", "pairs", "masks", "images"), ()
+    )
     assert trains == {"text": ("pretrain",), "preference": ("dpo", "orpo", "sft"), "kto": ("kto", "sft"), **media}
 
 

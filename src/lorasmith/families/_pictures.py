@@ -102,7 +102,7 @@ def _drawn(data: bytes, what: str) -> list[Image.Image]:
     try:
         document = pypdfium2.PdfDocument(data)
     except pypdfium2.PdfiumError as error:
-        if "password" in str(error).lower():
+        if b"/Encrypt" in data:  # what pdfium says may be of the file before
             raise DataProblem(
                 f"{what} is a PDF that is locked with a password",
                 fix="Save it without one, or send pictures of its pages.",

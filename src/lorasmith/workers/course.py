@@ -205,7 +205,8 @@ class Course(TrainerCallback):
     # What they do.
 
     def _is_due(self, step: int) -> bool:
-        return bool(self.plan.evaluations) and (step % self.plan.eval_every == 0 or step == self.plan.steps)
+        is_measured = bool(self.plan.evaluations) and len(self.validation) > 0
+        return is_measured and (step % self.plan.eval_every == 0 or step == self.plan.steps)
 
     def _tell(self, step: int) -> None:
         self.last_told = time.monotonic()
