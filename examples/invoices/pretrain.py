@@ -228,7 +228,7 @@ def layoutlm_batch(rng: random.Random, processor: Any, size: int, _: float) -> d
 KINDS = {
     "donut": (new_donut, donut_batch, 16, 8e-4),
     "trocr": (new_trocr, trocr_batch, 48, 7e-4),
-    "layoutlm": (new_layoutlm, layoutlm_batch, 16, 6e-4),
+    "layoutlm": (new_layoutlm, layoutlm_batch, 16, 3e-4),
 }
 
 

@@ -10,6 +10,13 @@ import { useTaskWords } from "./words";
 
 const LINK = "text-accent-ink underline underline-offset-2";
 
+interface Comparison {
+  base?: Record<string, number>;
+  tuned?: Record<string, number>;
+  /** What the family's metrics are called. */
+  kinds?: Record<string, string>;
+}
+
 export function Overview({ task }: { task: Task }) {
   const t = useTaskWords();
   const { data: dataset } = useQuery({
@@ -28,14 +35,19 @@ export function Overview({ task }: { task: Task }) {
   if (steps !== undefined) facts.push([t("fact.steps"), formatNumber(steps)]);
   const [planned, peak] = [predicted(task, "peak_bytes"), measured(task, "peak_bytes") ?? measured(task, "memory_bytes")];
   if (planned) facts.push([t("fact.memory"), `${formatBytes(planned)} · ${peak ? formatBytes(peak) : "–"}`]);
-  const comparison = task.measured.comparison as Record<string, Record<string, number>> | null | undefined;
+  const comparison = task.measured.comparison as Comparison | null | undefined;
   const numbers: [string, number | undefined, boolean][] = [
     [t("fact.trainLoss"), measured(task, "train_loss"), false],
     [t("fact.valLoss"), measured(task, "val_loss"), false],
     [t("fact.best"), measured(task, "best_val_loss"), false],
-    [t("fact.base.exact"), comparison?.base?.exact_match, true],
-    [t("fact.tuned.exact"), comparison?.tuned?.exact_match, true],
   ];
+  if (comparison?.kinds) { // by the family's own metrics
+    for (const [key, title] of Object.entries(comparison.kinds)) {
+      numbers.push([`${title}, ${t("before")}`, comparison.base?.[key], true], [`${title}, ${t("after")}`, comparison.tuned?.[key], true]);
+    }
+  } else {
+    numbers.push([t("fact.base.exact"), comparison?.base?.exact_match, true], [t("fact.tuned.exact"), comparison?.tuned?.exact_match, true]);
+  }
   for (const [name, value, isShare] of numbers) {
     if (typeof value === "number") facts.push([name, isShare ? `${formatNumber(value * 100, 1)} %` : formatNumber(value, 4)]);
   }

@@ -11,11 +11,13 @@ import { useTrainWords } from "./words";
 interface Compared {
   base?: { exact_match?: number };
   tuned?: { exact_match?: number };
+  kinds?: Record<string, string>;
 }
 
 /** How many answers more are exactly right than the untouched base's, in points of a hundred. */
 function gained(task: Task): string | undefined {
-  const { base, tuned } = (task.measured.comparison ?? {}) as Compared;
+  const { base, tuned, kinds } = (task.measured.comparison ?? {}) as Compared;
+  if (kinds) return undefined; // its answers are measured by the family's own metrics
   if (base?.exact_match === undefined || tuned?.exact_match === undefined) return undefined;
   const points = (tuned.exact_match - base.exact_match) * 100;
   return `${points < 0 ? "−" : "+"}${formatNumber(Math.abs(points))}`;
