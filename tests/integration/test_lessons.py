@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from tests import lessons, trainings
 
 from lorasmith.core.samples import common_changes
@@ -82,6 +83,44 @@ def test_learns_saves_and_answers_alike(model: str, data: str, options: dict[str
     shown = [sample["after"] for sample in report["samples"]]
     assert shown
     assert answered_again(spec, len(shown)) == shown
+
+
+def test_enhanced_donut_keeps_the_best_by_its_fields(tmp_path: Path) -> None:
+    """DOC-1: augmentation, fields that count alike, the best by field F1."""
+    from lorasmith.lora import EnhancedDonut
+
+    spec, report = trained("donut", "donut", tmp_path, **EnhancedDonut)
+    assert spec.plan.reasons["rank"] == "profile donut_high_precision"
+    scores = [one["score"] for one in report["evaluations"]]
+    assert scores
+    assert all(0 <= score <= 1 for score in scores)
+    plain, _ = trained("donut", "donut", tmp_path / "plain")
+    assert trainings.step_losses(plain.run_folder) != trainings.step_losses(spec.run_folder)
+
+
+def test_fields_count_alike_however_long_they_are(tmp_path: Path) -> None:
+    """DOC-1: the loss of EnhancedDonut: the weights of each field add up to the same, and their mean over a row is 1."""
+    spec, _ = trained("donut", "donut", tmp_path, augment=True)
+    family = FAMILIES.get("document")
+    model = family.load(spec.model_folder, dtype="float32", device="cpu", changes=spec.changes)
+    learning = learning_for("document", spec.model_folder, "donut", model, spec.changes)
+    learning.augments = True
+    rows = Rows(spec.run_folder / "data.arrow", 0, "all", max_length=4096)
+    samples = [rows.sample(0), rows.sample(1)]
+    batch = learning.batch(samples, training=True)
+    assert torch.equal(batch["labels"], learning.batch(samples, training=False)["labels"])
+    assert not torch.equal(batch["pixel_values"], learning.batch(samples, training=False)["pixel_values"])
+    assert torch.equal(batch["pixel_values"], learning.batch(samples, training=True)["pixel_values"])
+    for labels, weights in zip(batch["labels"], batch["weights"], strict=True):
+        fields: list[float] = [0.0]
+        tags = set(learning.tokenizer.convert_tokens_to_ids(list(spec.changes.tokens)))
+        for label, weight in zip(labels.tolist(), weights.tolist(), strict=True):
+            if label in tags:
+                fields.append(0.0)
+            elif label != -100:
+                fields[-1] += weight
+        counted = [field for field in fields if field]
+        assert max(counted) == pytest.approx(min(counted))
 
 
 @pytest.mark.parametrize("model", TEXT_ONLY)

@@ -47,6 +47,13 @@ class Evaluation(BaseModel):
     token_accuracy: float
     exact_match: float
     """Share of held-out answers that greedy decoding would give to the letter; for preferences see `meaning_of_exact`."""
+    score: float | None = None
+    """The family's own metric of generated answers, higher is better, where the training is judged by it (EnhancedDonut)."""
+
+    @property
+    def right(self) -> float:
+        """How well held-out rows are answered."""
+        return self.exact_match if self.score is None else self.score
 
 
 class Thresholds(NamedTuple):
@@ -97,12 +104,19 @@ def gap(evaluation: Evaluation) -> float:
 
 
 def best(history: list[Evaluation]) -> Evaluation:
-    """The evaluation whose adapter is kept: the lowest validation loss, the earliest where gains are negligible."""
+    """The evaluation whose adapter is kept: the lowest validation loss, or the highest score where there is one; the earliest
+    where gains are negligible."""
     leader = history[0]
     for evaluation in history[1:]:
-        if evaluation.val_loss < leader.val_loss - MIN_GAIN:
+        if _is_better(evaluation, leader):
             leader = evaluation
     return leader
+
+
+def _is_better(one: Evaluation, other: Evaluation) -> bool:
+    if one.score is not None and other.score is not None and one.score != other.score:
+        return one.score > other.score
+    return one.val_loss < other.val_loss - MIN_GAIN
 
 
 def judge(history: list[Evaluation], thresholds: Thresholds) -> Verdict:
@@ -138,8 +152,8 @@ def _decide(
 
 
 def _answers_improve(history: list[Evaluation], patience: int) -> bool:
-    recent = max(evaluation.exact_match for evaluation in history[-patience:])
-    before = max(evaluation.exact_match for evaluation in history[:-patience])
+    recent = max(evaluation.right for evaluation in history[-patience:])
+    before = max(evaluation.right for evaluation in history[:-patience])
     return recent > before
 
 
@@ -195,6 +209,7 @@ def describe(history: list[Evaluation], verdict: Verdict, total_steps: int, obje
         f"├─ train loss  {last.train_loss:.4f}{_change(last.train_loss, previous and previous.train_loss)}",
         f"├─ val loss    {last.val_loss:.4f}{_change(last.val_loss, previous and previous.val_loss)}",
         f"├─ {name:<12}{last.exact_match:.0%} of {of}",
+        *([] if last.score is None else [f"├─ score       {last.score:.0%}, by which the best is kept"]),
         f"├─ trend       {trend}",
         f"├─ gap         {last.val_loss - last.train_loss:.3f} ({verdict.gap:.0%})",
         f"└─ decision    {verdict.reason}{' (best so far)' if verdict.is_best else ''}",

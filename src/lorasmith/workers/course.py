@@ -15,16 +15,18 @@ from transformers import TrainerCallback
 from lorasmith.core import paths
 from lorasmith.core.events import Checkpoint, Decision, Metric, Progress, Step, Writer
 from lorasmith.core.progress import amount, duration
+from lorasmith.evaluation.metrics import METRICS
 from lorasmith.plan import energy
 from lorasmith.trackers import TRACKERS
 from lorasmith.trackers._base import LocalTracker
 from lorasmith.training import autolearn, report
 from lorasmith.training.spec import DecisionMade, WorkerSpec
 from lorasmith.workers import lora
-from lorasmith.workers.comparison import summary
+from lorasmith.workers.comparison import scored, summary
 from lorasmith.workers.learner import Learner, require_finite
 from lorasmith.workers.rehearsal import Rehearsed, packing_agrees, rehearse
 from lorasmith.workers.rows import Rows
+from lorasmith.workers.samples import SampleTrainer
 from lorasmith.workers.trainer import Run, read_state
 
 SAVE_EVERY_SECONDS = 300.0
@@ -257,8 +259,9 @@ class Course(TrainerCallback):
             raise Diverged(
                 f"the validation loss is {found['val_loss']:.3g}, and the untouched base's {self.base_loss:.3g}"
             )
+        number, score = len(self.history) + 1, self._score()
         self.history.append(
-            autolearn.Evaluation(number=len(self.history) + 1, step=step, train_loss=_mean(self.losses_since), **found)
+            autolearn.Evaluation(number=number, step=step, train_loss=_mean(self.losses_since), score=score, **found)
         )
         self.losses_since = []
         verdict = autolearn.judge(self.history, self.thresholds())
@@ -274,13 +277,23 @@ class Course(TrainerCallback):
         control.should_save = True
         values = {
             "loss/validation": last.val_loss, "overfitting_score": verdict.gap, "token_accuracy": last.token_accuracy,
-            "exact_match": last.exact_match,
+            "exact_match": last.exact_match, **({} if last.score is None else {"score": last.score}),
         }  # fmt: skip
         if self.plan.circular:
             values["passes"] = step / self.plan.steps * self.plan.epochs
         self._log(step, values)
         lines = autolearn.describe(self.history, verdict, self.plan.steps, self.plan.objective)
         self.decide(step, verdict.stop or "continue", verdict.reason, lines)
+
+    def _score(self) -> float | None:
+        """The family's main metric of held-out answers, where the training is to be judged by it."""
+        trainer = self.trainer
+        if not isinstance(trainer, SampleTrainer) or not trainer.learning.augments:
+            return None
+        figures, _, _ = scored(trainer.learning, trainer.model, self.validation)
+        metric = METRICS.get(trainer.learning.lesson.metrics[0])
+        value = next(iter(figures.values()), None)
+        return value if value is None or metric.higher_is_better else 1 - value
 
     def _look_around(self, step: int, control: Any) -> None:
         """Reasons to stop that come from outside."""
