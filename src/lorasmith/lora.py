@@ -20,8 +20,8 @@ from lorasmith.core.registry import nearest
 from lorasmith.profiles import Profile
 
 __all__ = [
-    "EnhancedDonut", "ModelType", "Profile", "apply_lora", "apply_memory_optimizations", "get_donut_config", "get_layoutlm_config",
-    "get_llm_config", "get_profile", "get_trocr_config", "peft_config",
+    "EnhancedDonut", "ModelType", "Profile", "apply_lora", "apply_memory_optimizations", "get_donut_config",
+    "get_layoutlm_config", "get_llm_config", "get_profile", "get_trocr_config", "peft_config",
 ]  # fmt: skip
 
 EnhancedDonut: Mapping[str, Any] = MappingProxyType({"profile": "donut_high_precision", "augment": True})

@@ -105,6 +105,11 @@ class TrainingNeed(NamedTuple):
         return self.total - self.loading
 
 
+def nf4_bytes(weights: float) -> float:
+    """So many weights in NF4 with double quantization, with their scales."""
+    return weights * (0.5 + _NF4_SCALES)
+
+
 def weight_bytes(model: ModelFacts, dtype: str) -> int:
     """The weights in memory as `dtype`. Quantization takes the linear layers; embeddings, norms and heads stay in 16 bit."""
     if dtype not in {"int8", "nf4"} or model.quantization:
@@ -113,7 +118,7 @@ def weight_bytes(model: ModelFacts, dtype: str) -> int:
     if not linear:  # no family rule yet: nine parameters in ten
         linear = model.num_parameters * 9 // 10
     rows = sum(out for out, _ in model.linear_shapes)
-    packed = linear * (0.5 + _NF4_SCALES) if dtype == "nf4" else linear + rows * _INT8_ROW_BYTES
+    packed = nf4_bytes(linear) if dtype == "nf4" else linear + rows * _INT8_ROW_BYTES
     return round(packed + 2 * (model.num_parameters - linear))
 
 

@@ -67,13 +67,13 @@ class LiveBytes(TorchDispatchMode):
 
 
 @contextmanager
-def _as_when_it_runs() -> Iterator[None]:
+def as_when_it_runs() -> Iterator[None]:
     """transformers takes tensors without contents for an export and builds masks that it would not build."""
     with mock.patch("transformers.masking_utils.find_packed_sequence_indices", return_value=None):
         yield
 
 
-def _with_fake_tensors(model: torch.nn.Module) -> LiveBytes:
+def with_fake_tensors(model: torch.nn.Module) -> LiveBytes:
     """Give a model on the meta device tensors that say they lie on the CPU; tied ones stay one, and
     count them. In a FakeTensorMode."""
     made: dict[int, torch.Tensor] = {}
@@ -98,8 +98,8 @@ def trace_answer(folder: Path, rows: int, length: int, dtype: str) -> Traced:
     with torch.device("meta"):
         kind, config = class_and_config(folder)
         model = kind._from_config(config, dtype=getattr(torch, dtype)).eval()
-    with FakeTensorMode(), torch.inference_mode(), _as_when_it_runs():
-        live = _with_fake_tensors(model)
+    with FakeTensorMode(), torch.inference_mode(), as_when_it_runs():
+        live = with_fake_tensors(model)
         weights = live.live
         inputs = inputs_for(model, rows, length)
         if model.can_generate() and "input_ids" in inputs:
@@ -124,8 +124,8 @@ def trace_training(folder: Path, family: str, how: Training) -> Traced:
             if how.dropout:
                 use_sparse_dropout(model)
     model.train()
-    with FakeTensorMode(), _as_when_it_runs():
-        live = _with_fake_tensors(model)
+    with FakeTensorMode(), as_when_it_runs():
+        live = with_fake_tensors(model)
         weights = live.live
         trained = [weight for weight in model.parameters() if weight.requires_grad]
         optimizer = torch.optim.AdamW(trained, fused=True)
