@@ -101,7 +101,7 @@ class Parts(NamedTuple):
         return sum(self)
 
 
-def inputs_of(shape: Shape, model: Any) -> dict[str, torch.Tensor]:
+def inputs_of(shape: Shape) -> dict[str, torch.Tensor]:
     """One batch, without contents."""
     ids = torch.ones((shape.rows, shape.tokens), dtype=torch.long)
     pixels = torch.zeros((shape.rows, 3, *shape.picture), dtype=torch.bfloat16) if shape.picture else None
@@ -127,7 +127,7 @@ def activations(shape: Shape, profile: str | None, *, checkpointing: bool) -> tu
     with FakeTensorMode(), as_when_it_runs():
         live = with_fake_tensors(model)
         held = live.live
-        inputs = inputs_of(shape, model)
+        inputs = inputs_of(shape)
         with live, torch.autocast("cpu", torch.bfloat16):
             output = model(
                 **inputs, **({} if shape.picture else {"use_cache": False, "logits_to_keep": shape.tokens // 2})
