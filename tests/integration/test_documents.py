@@ -289,3 +289,11 @@ def test_diffusers_reads_what_was_trained(tmp_path: Path) -> None:
     ours.unet = peft.PeftModel.from_pretrained(ours.unet, spec.run_folder / "lora")
     assert np.abs(drawn(theirs) - drawn(ours)).max() < 1e-5
     assert np.abs(drawn(theirs) - before).max() > 1e-5
+
+
+def test_a_search_is_decided_by_the_familys_own_metric(tmp_path: Path) -> None:
+    """TUN-1, EVA-5: entity F1 for words with tags; trials share one base that adapters of new heads leave as it was."""
+    base, rows = tiny.build("bert", tmp_path / "base"), lessons.tagged(tmp_path / "data")
+    report = lorasmith.tune(str(base), rows, trials=5, output=str(tmp_path / "search"), seed=1)
+    assert report.figure == "entity_f1"
+    assert len(report.scores) >= 1

@@ -51,6 +51,8 @@ class Metric(ABC):
 
     name: str
     title: str
+    figure: str = ""
+    """Its main figure's name among those of `total`, where that is not its own."""
     higher_is_better: bool = True
     needs_answers: bool = True
     """Whether answers must be generated for it."""

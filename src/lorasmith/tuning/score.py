@@ -20,6 +20,9 @@ from lorasmith.evaluation.judges import get_judge
 from lorasmith.evaluation.metrics import METRICS, metrics_of
 from lorasmith.evaluation.report import EvaluationReport
 from lorasmith.evaluation.spec import EvaluateJob, EvaluateSpec
+from lorasmith.families import FAMILIES
+from lorasmith.families._lessons import lesson_for
+from lorasmith.hub.recognise import recognise_folder
 from lorasmith.training.spec import DATA_FILE, WorkerSpec
 from lorasmith.tuning.spec import COMBINED, TuneSpec
 
@@ -59,6 +62,8 @@ def choose_score(spec: TuneSpec, start: WorkerSpec) -> Score:
                 f"--metric '{spec.metric}' is not one metric", fix=f"One of: {', '.join(METRICS.names())}."
             )
         return _of(metrics[0], judge)
+    if start.lesson:
+        return _of(METRICS.get(_main_metric(start)), "")
     wanted = right_answers(start)
     try:
         choose_encoder(spec.bertscore_model, spec.bertscore_layers, wanted)
@@ -72,6 +77,18 @@ def choose_score(spec: TuneSpec, start: WorkerSpec) -> Score:
     return Score(COMBINED, "combined score", ("bertscore", "judge"), judge, higher_is_better=True)
 
 
+def _main_metric(start: WorkerSpec) -> str:
+    """What a model that learns from more than tokens is measured by. Raises UsageProblem where there is nothing."""
+    lessons = FAMILIES.get(start.family).lessons(recognise_folder(start.model_folder))
+    lesson = lesson_for(lessons, start.lesson)
+    if lesson is None or not lesson.metrics:
+        raise UsageProblem(
+            "A search needs something to measure answers by", why=f"For {start.lesson} there is no metric yet.",
+            fix="Train with parameters of your own choice, and compare what is drawn.",
+        )  # fmt: skip
+    return lesson.metrics[0]
+
+
 def _usual_judge() -> str:
     """The judge of the settings, where there is but one."""
     names = list(settings.load().judges)
@@ -79,7 +96,7 @@ def _usual_judge() -> str:
 
 
 def _of(metric: Metric, judge: str) -> Score:
-    return Score(metric.name, metric.title, (metric.name,), judge, higher_is_better=metric.higher_is_better)
+    return Score(metric.figure or metric.name, metric.title, (metric.name,), judge, higher_is_better=metric.higher_is_better)
 
 
 def _without_bertscore(judge: str, wanted: Sequence[str], problem: EnvironmentProblem) -> Score:
@@ -112,7 +129,7 @@ def measuring(
     return EvaluateJob(
         spec=asked, model_folder=start.model_folder, model_id=start.model_id, family=start.family,
         precision=start.plan.precision, device=start.plan.device, adapters=dict(adapters), template=start.template,
-        data_path=start.run_folder / DATA_FILE, max_length=start.plan.max_length,
+        lesson=start.lesson, changes=start.changes, data_path=start.run_folder / DATA_FILE, max_length=start.plan.max_length,
         max_new_tokens=facts.max_answer_tokens + 32, events=folder / "events.jsonl", answers_path=folder / "answers.json",
     )  # fmt: skip
 

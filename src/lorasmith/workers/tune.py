@@ -20,12 +20,14 @@ from lorasmith.core.channel import Channel
 from lorasmith.core.errors import LorasmithError
 from lorasmith.core.events import Event, Metric, Progress, Writer
 from lorasmith.evaluation.spec import EvaluateJob
+from lorasmith.families import FAMILIES
+from lorasmith.families._learning import Learning
 from lorasmith.training.spec import LOCK_FILE, WorkerSpec
 from lorasmith.tuning.spec import Trained, Trouble, TuneJob
 from lorasmith.workers import lora
 from lorasmith.workers.attempt import Attempt, Material, finish, gather
 from lorasmith.workers.course import Diverged
-from lorasmith.workers.evaluate import answered
+from lorasmith.workers.evaluate import answered, answered_samples
 from lorasmith.workers.rows import Rows
 from lorasmith.workers.runtime import as_problem, end_with_parent, is_out_of_memory, quiet_libraries
 
@@ -90,7 +92,9 @@ class Bench:
         if learner is None or self.material is None:
             self.material = None
         else:
-            self.material.model = lora.remove_lora(learner.model)
+            base = lora.remove_lora(learner.model)
+            if not isinstance(self.material.knows, Learning):  # else adapters are on a part of it, which is as it was
+                self.material.model = base
         del attempt, learner
         gc.collect()
 
@@ -100,12 +104,21 @@ class Bench:
         rows = Rows(
             job.data_path, threshold, "validation", max_length=job.max_length, limit=job.spec.sample or 0
         )  # fmt: skip
-        model = lora.load_adapters(material.model, job.adapters)
+        knows = material.knows
+        wearer = FAMILIES.get(job.family).wearer(material.model) if isinstance(knows, Learning) else material.model
+        model = lora.load_adapters(wearer, job.adapters)
         try:
             with _Told(job.events, self.channel) as told:
-                paths.write_json(job.answers_path, answered(job, model, rows, material.tokenizer, told))
+                found = (
+                    answered_samples(job, model, rows, knows, told)
+                    if isinstance(knows, Learning)
+                    else answered(job, model, rows, knows, told)
+                )
+                paths.write_json(job.answers_path, found)
         finally:
-            material.model = lora.remove_lora(model)
+            base = lora.remove_lora(model)
+            if not isinstance(knows, Learning):
+                material.model = base
 
 
 def _trained(attempt: Attempt) -> Trained:

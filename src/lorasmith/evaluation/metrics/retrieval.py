@@ -19,6 +19,7 @@ class Retrieval(Metric):
 
     name = "retrieval"
     title = "Retrieval nDCG@10"
+    figure = "ndcg_at_10"
 
     def parts(self, row: Answered) -> Parts | None:
         try:

@@ -25,6 +25,7 @@ class _Words:
 class Rouge(Metric):
     name = "rouge"
     title = "ROUGE"
+    figure = "rouge_l"
 
     @cached_property
     def _scorer(self) -> Any:

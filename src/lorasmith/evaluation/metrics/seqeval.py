@@ -20,6 +20,7 @@ class EntityF1(Metric):
 
     name = "seqeval"
     title = "Entity F1"
+    figure = "entity_f1"
 
     def parts(self, row: Answered) -> Parts | None:
         tags = row.wanted.split()
