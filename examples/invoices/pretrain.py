@@ -44,7 +44,8 @@ TAGS = [
     *(f"<{slash}s_{key}>" for key in ("key", "value", *generic.FIELDS) for slash in ("", "/")),
 ]  # fmt: skip
 LONGEST = 224
-CELL, SLOTS = 16, 4  # pixels of a place in the encoder's last stage, and letters that are looked for in one
+# Pixels of a place that the encoder ends with, and letters that are looked for in one, side by side.
+CELLS = {"donut": (16, 4), "trocr": (8, 2)}
 _SAVE_SECONDS = 300.0
 
 
@@ -172,17 +173,19 @@ def donut_batch(rng: random.Random, processor: Any, size: int, share: float) -> 
     made = _text_batch(
         processor, [page.sheet.image for page in pages], [target_of(rng, page) for page in pages], LONGEST
     )
-    return {**made, "letters": torch.stack([_letters(page.sheet) for page in pages])}
+    return {**made, "letters": torch.stack([_letters(page.sheet, "donut") for page in pages])}
 
 
-def _letters(sheet: Any) -> torch.Tensor:
-    """For each place that the encoder ends with, and each quarter of it from left to right, the letter that has its middle there;
-    0 for none. Of shape (places, 4)."""
-    across = PAGE // CELL
-    found = torch.zeros(across * across, SLOTS, dtype=torch.long)
+def _letters(sheet: Any, kind: str) -> torch.Tensor:
+    """For each place that the encoder ends with, and each slot of it from left to right, the letter that has its middle there; 0 for
+    none. Of shape (places, slots)."""
+    cell, slots = CELLS[kind]
+    width, height = sheet.image.size
+    across = width // cell
+    found = torch.zeros(height // cell * across, slots, dtype=torch.long)
     for letter, x, y in sheet.letters:
-        if 0 <= x < PAGE and 0 <= y < PAGE:
-            found[y // CELL * across + x // CELL, x % CELL * SLOTS // CELL] = 1 + contents.CHARACTERS.index(letter)
+        if 0 <= x < width and 0 <= y < height:
+            found[y // cell * across + x // cell, x % cell * slots // cell] = 1 + contents.CHARACTERS.index(letter)
     return found
 
 
@@ -190,16 +193,18 @@ class Spotter(torch.nn.Module):
     """Says which letters stand where, and is thrown away afterwards: with it the encoder learns to read in minutes, from every letter
     of a page, and the decoder has only to learn where to look."""
 
-    def __init__(self, width: int):
+    def __init__(self, kind: str, width: int):
         super().__init__()
-        self.head = torch.nn.Linear(width, SLOTS * (1 + len(contents.CHARACTERS)))
+        self.slots = CELLS[kind][1]
+        self.head = torch.nn.Linear(width, self.slots * (1 + len(contents.CHARACTERS)))
         weights = torch.ones(1 + len(contents.CHARACTERS))
         weights[0] = 0.1
         self.register_buffer("weights", weights)
 
     def forward(self, states: torch.Tensor, letters: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Loss, and the share of letters that are right. States are of shape (pages, places, width)."""
-        logits = self.head(states).unflatten(-1, (SLOTS, -1))
+        """Loss, and the share of letters that are right. States are of shape (pages, places, width); what stands before the places
+        is none."""
+        logits = self.head(states[:, -letters.shape[1] :]).unflatten(-1, (self.slots, -1))
         loss = torch.nn.functional.cross_entropy(logits.flatten(0, 2), letters.flatten(), weight=self.weights)
         there = letters > 0
         return loss, (logits.argmax(-1) == letters)[there].float().mean()
@@ -207,7 +212,8 @@ class Spotter(torch.nn.Module):
 
 def trocr_batch(rng: random.Random, processor: Any, size: int, _: float) -> dict[str, torch.Tensor]:
     sheets = [generic.line(rng) for _ in range(size)]
-    return _text_batch(processor, [sheet.image for sheet in sheets], [sheet.lines[0][0] for sheet in sheets], 64)
+    made = _text_batch(processor, [sheet.image for sheet in sheets], [sheet.lines[0][0] for sheet in sheets], 64)
+    return {**made, "letters": torch.stack([_letters(sheet, "trocr") for sheet in sheets])}
 
 
 def layoutlm_batch(rng: random.Random, processor: Any, size: int, _: float) -> dict[str, torch.Tensor]:
@@ -250,7 +256,7 @@ def train(kind: str, minutes: float, folder: Path, *, seed: int, gone: float) ->
         kept = torch.load(state, weights_only=True)
         model.load_state_dict(kept["model"])
         gone = kept["minutes"]
-    spotter = Spotter(model.config.encoder.hidden_size) if kind == "donut" else None
+    spotter = Spotter(kind, model.config.encoder.hidden_size) if kind in CELLS else None
     learnt = [*model.parameters(), *(spotter.parameters() if spotter else [])]
     optimizer = torch.optim.AdamW(learnt, lr=peak, betas=(0.9, 0.98), weight_decay=0.01)
     if spotter and state.exists():
