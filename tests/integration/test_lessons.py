@@ -3,6 +3,8 @@ loaded again as the server loads it."""
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from tests import lessons, trainings
 
 from lorasmith.core.samples import common_changes
 from lorasmith.families import FAMILIES
+from lorasmith.hub.recognise import know_model
 from lorasmith.testing import tiny
 from lorasmith.training.spec import WorkerSpec
 from lorasmith.workers.answering.adapters import AdapterBank
@@ -52,6 +55,22 @@ def trained(model: str, data: str, folder: Path, **options: Any) -> tuple[Worker
     return spec, trainings.train_here(spec)
 
 
+def told(spec: WorkerSpec, model: str, data: str, losses: list[float]) -> None:
+    """A line for docs/architectures.py, where it asks for one."""
+    if file := os.environ.get("LORASMITH_ARCHITECTURES"):
+        facts = know_model(str(spec.model_folder))
+        line = {
+            "family": spec.family,
+            "class": facts.architecture,
+            "model": model,
+            "data": data,
+            "first": losses[0],
+            "last": losses[-1],
+        }
+        with Path(file).open("a", encoding="utf-8") as table:
+            table.write(json.dumps(line) + "\n")
+
+
 def answered_again(spec: WorkerSpec, number: int) -> list[str]:
     """The answers to the first held-out rows by the adapter on a fresh base, as the server puts it there."""
     family, base, lora = FAMILIES.get(spec.family), spec.model_folder, spec.run_folder / "lora"
@@ -83,6 +102,7 @@ def test_learns_saves_and_answers_alike(model: str, data: str, options: dict[str
     shown = [sample["after"] for sample in report["samples"]]
     assert shown
     assert answered_again(spec, len(shown)) == shown
+    told(spec, model, data, losses)
 
 
 def test_enhanced_donut_keeps_the_best_by_its_fields(tmp_path: Path) -> None:
@@ -129,3 +149,4 @@ def test_recurrent_models_learn_texts(model: str, tmp_path: Path) -> None:
     spec, _ = trained(model, "prompt-completion", tmp_path)
     losses = trainings.step_losses(spec.run_folder)
     assert sum(losses[-3:]) / 3 < sum(losses[:2]) / 2
+    told(spec, model, "prompt-completion", losses)

@@ -59,12 +59,14 @@ def read_layout(model: Any, processor: Any, call: DocumentCall, media: list[byte
     """
     _check(model, call, media)
     results: list[dict[str, Any]] = []
-    pictures = pages_of(media)
-    for number, picture in enumerate(pictures or [None], 1):
-        page = _page(model, processor, call, picture)
-        results.append(_read(model, getattr(processor, "tokenizer", processor), call, page))
-        tell(done=number, total=max(1, len(pictures)))
-    return Answer({"results": results})
+    blobs: list[bytes] = []
+    sheets = pages_of(media)
+    for number, sheet in enumerate(sheets or [None], 1):
+        page = _page(model, processor, call, sheet and sheet.picture)
+        read = _read(model, getattr(processor, "tokenizer", processor), call, page)
+        results.append(read | (sheet.told(blobs) if sheet else {}))
+        tell(done=number, total=max(1, len(sheets)))
+    return Answer({"results": results}, blobs)
 
 
 def _check(model: Any, call: DocumentCall, media: list[bytes]) -> None:

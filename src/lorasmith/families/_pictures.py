@@ -8,12 +8,13 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from lorasmith.core.errors import DataProblem, EnvironmentProblem
+from lorasmith.families._calls import blob
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP")
 MOST_PIXELS = 50_000_000
@@ -77,16 +78,37 @@ def pictures_of(files: Sequence[bytes]) -> list[Image.Image]:
     return pictures
 
 
-def pages_of(files: Sequence[bytes]) -> list[Image.Image]:
-    """Pictures of pages: picture files as they are, PDF files page by page, as they would be printed at 150 dots an inch.
+class Sheet(NamedTuple):
+    """A page as a picture."""
+
+    picture: Image.Image
+    file: int
+    """Which of the files it is of, from 0."""
+    is_drawn: bool
+    """Whether nobody has seen it as a picture yet."""
+
+    def told(self, blobs: list[bytes]) -> dict[str, Any]:
+        """What an answer says of the page itself: its file, and of a PDF the picture that was read."""
+        if not self.is_drawn:
+            return {"file": self.file}
+        written = io.BytesIO()
+        self.picture.save(written, "PNG")
+        return {"file": self.file, "picture": blob(blobs, written.getvalue(), "image/png")}
+
+
+def pages_of(files: Sequence[bytes]) -> list[Sheet]:
+    """Pages: picture files as they are, PDF files page by page, as they would be printed at 150 dots an inch.
 
     Raises DataProblem as `picture_of`, and for a PDF that is damaged, locked, without pages or with too many; EnvironmentProblem
     where nothing is installed that can draw one.
     """
-    pages: list[Image.Image] = []
-    for number, data in enumerate(files, 1):
-        what = f"Image {number}"
-        pages += _drawn(data, what) if data[:1024].lstrip().startswith(b"%PDF-") else [picture_of(data, what=what)]
+    pages: list[Sheet] = []
+    for number, data in enumerate(files):
+        what = f"Image {number + 1}"
+        if data[:1024].lstrip().startswith(b"%PDF-"):
+            pages += [Sheet(picture, number, True) for picture in _drawn(data, what)]
+        else:
+            pages.append(Sheet(picture_of(data, what=what), number, False))
         if len(pages) > MOST_PAGES:
             raise DataProblem(f"There are more than {MOST_PAGES} pages", fix="Send them in parts.")
     return pages

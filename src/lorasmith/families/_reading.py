@@ -46,14 +46,16 @@ def read_pages(model: Any, processor: Any, call: DocumentCall, media: list[bytes
     size = changes.image_size
     options = {"size": {"height": size[0], "width": size[1]}} if size else {}
     pages = pages_of(media)
-    for number, picture in enumerate(pages, 1):
-        pixels = for_model(model, processor.image_processor(picture, return_tensors="pt", **options))
+    blobs: list[bytes] = []
+    for number, page in enumerate(pages, 1):
+        pixels = for_model(model, processor.image_processor(page.picture, return_tensors="pt", **options))
         written = write_ids(
             model, {**pixels, "decoder_input_ids": begins}, tokenizer, limit, tell, done=number - 1, total=len(pages)
         )
-        results.append(_page(processor, tokenizer, written.ids, changes) | {"confidence": written.confidence})
+        said = _page(processor, tokenizer, written.ids, changes)
+        results.append(said | {"confidence": written.confidence} | page.told(blobs))
         tell(done=number, total=len(pages))
-    return Answer({"results": results})
+    return Answer({"results": results}, blobs)
 
 
 class Written(NamedTuple):

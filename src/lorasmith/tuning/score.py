@@ -96,7 +96,9 @@ def _usual_judge() -> str:
 
 
 def _of(metric: Metric, judge: str) -> Score:
-    return Score(metric.figure or metric.name, metric.title, (metric.name,), judge, higher_is_better=metric.higher_is_better)
+    return Score(
+        metric.figure or metric.name, metric.title, (metric.name,), judge, higher_is_better=metric.higher_is_better
+    )
 
 
 def _without_bertscore(judge: str, wanted: Sequence[str], problem: EnvironmentProblem) -> Score:

@@ -14,9 +14,9 @@ interface DropProps {
 export function DropArea({ label, accept, icon: Icon, multiple = false, onFiles, children }: DropProps) {
   const [over, setOver] = useState(false);
   const input = useRef<HTMLInputElement>(null);
-  const kind = accept.split("/")[0]!;
+  const kinds = accept.split(",").map((one) => one.replace("*", ""));
   const take = (list: FileList | null | undefined): boolean => {
-    const files = [...(list ?? [])].filter((file) => file.type.startsWith(kind)).slice(0, multiple ? undefined : 1);
+    const files = [...(list ?? [])].filter((file) => kinds.some((kind) => file.type.startsWith(kind))).slice(0, multiple ? undefined : 1);
     if (files.length) onFiles(files);
     return files.length > 0;
   };

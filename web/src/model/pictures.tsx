@@ -10,6 +10,15 @@ export async function picturesOf(files: Iterable<File>): Promise<string[]> {
   return Promise.all(pictures.map(async (file) => (KNOWN.includes(file.type) ? readDataUrl(file) : asPng(await readDataUrl(file)))));
 }
 
+export const isPdf = (url: string): boolean => url.startsWith("data:application/pdf");
+
+/** Pictures, and PDF files as they are: the server draws their pages. */
+export async function pagesOf(files: Iterable<File>): Promise<string[]> {
+  const chosen = [...files];
+  const pdfs = chosen.filter((file) => file.type === "application/pdf");
+  return [...(await picturesOf(chosen)), ...(await Promise.all(pdfs.map(readDataUrl)))];
+}
+
 export async function loadPicture(url: string): Promise<HTMLImageElement> {
   const picture = new Image();
   picture.src = url;

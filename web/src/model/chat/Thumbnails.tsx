@@ -1,5 +1,6 @@
 import { X } from "lucide-react";
 import { useT } from "~/shared/i18n";
+import { isPdf } from "../pictures";
 
 export function Thumbnails({ urls, onRemove, className = "" }: { urls: string[]; onRemove: (index: number) => void; className?: string }) {
   const t = useT();
@@ -7,7 +8,9 @@ export function Thumbnails({ urls, onRemove, className = "" }: { urls: string[];
     <ul className={`flex flex-wrap gap-2 empty:hidden ${className}`}>
       {urls.map((url, index) => (
         <li key={index} className="relative">
-          <img src={url} alt={t("picture.n", { n: index + 1 })} className="size-16 rounded-md border border-line object-cover" />
+          {isPdf(url)
+            ? <span className="grid size-16 place-items-center rounded-md border border-line bg-raised text-xs font-medium text-muted">PDF</span>
+            : <img src={url} alt={t("picture.n", { n: index + 1 })} className="size-16 rounded-md border border-line object-cover" />}
           <button
             type="button"
             aria-label={t("picture.remove", { n: index + 1 })}

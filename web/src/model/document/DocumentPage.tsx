@@ -8,12 +8,20 @@ import { Tabs } from "~/shared/components/Tabs";
 import { useT } from "~/shared/i18n";
 import { Thumbnails } from "../chat/Thumbnails";
 import { DropArea } from "../DropArea";
-import { picturesOf } from "../pictures";
+import { isPdf, pagesOf } from "../pictures";
 import { RunButton } from "../RunButton";
 import { useCallFields } from "../settings";
 import { SplitPage, TextField } from "../SplitPage";
 import { useCall } from "../useCall";
 import { PageView, type Read } from "./PageView";
+
+/** What there is to look at: what was read, page by page, or what is to be read. */
+function sheetsOf(files: string[], results: Read[] | undefined): { url: string; read?: Read }[] {
+  if (!results) return files.filter((url) => !isPdf(url)).map((url) => ({ url }));
+  return results.map((read, index) => ({
+    read, url: read.picture ? `data:${read.picture.type};base64,${read.picture.data}` : files[read.file ?? index] ?? "",
+  }));
+}
 
 export function DocumentPage({ info }: { info: Info }) {
   const t = useT();
@@ -30,14 +38,16 @@ export function DocumentPage({ info }: { info: Info }) {
     setPages(next);
     setShown("0");
   };
-  const at = Math.min(Number(shown), pages.length - 1);
+  const sheets = sheetsOf(pages, call.result?.results);
+  const at = Math.min(Number(shown), sheets.length - 1);
+  const sheet = sheets[at];
   return (
     <SplitPage
       info={info}
       onSubmit={() => run()}
       input={
         <>
-          <DropArea label={t("document.drop")} accept="image/*" icon={ImagePlus} multiple onFiles={(files) => void picturesOf(files).then((urls) => change([...pages, ...urls]))} />
+          <DropArea label={t("document.drop")} accept="image/*,application/pdf" icon={ImagePlus} multiple onFiles={(files) => void pagesOf(files).then((urls) => change([...pages, ...urls]))} />
           <Thumbnails urls={pages} onRemove={(index) => change(pages.filter((_, i) => i !== index))} />
           <TextField label={t("document.prompt")} rows={2} placeholder={t("document.promptHint")} value={prompt} onChange={setPrompt} onSubmit={run} />
           <RunButton label={t("document.run")} icon={FileScan} disabled={!pages.length} call={call} />
@@ -45,9 +55,9 @@ export function DocumentPage({ info }: { info: Info }) {
       }
     >
       {call.error && <ErrorNote error={call.error} onRetry={() => run()} />}
-      {pages.length > 1 && <Tabs label={t("document.pages")} tabs={pages.map((_, i) => ({ name: String(i), title: String(i + 1) }))} chosen={String(at)} onChoose={setShown} />}
-      {pages[at] ? (
-        <PageView key={at} url={pages[at]} read={call.result?.results[at]} />
+      {sheets.length > 1 && <Tabs label={t("document.pages")} tabs={sheets.map((_, i) => ({ name: String(i), title: String(i + 1) }))} chosen={String(at)} onChoose={setShown} />}
+      {sheet ? (
+        <PageView key={at} url={sheet.url} read={sheet.read} />
       ) : (
         <Empty icon={FileScan} title={t("document.emptyTitle")} text={t("document.emptyText")}>
           <Button kind="primary" icon={ImagePlus} onClick={() => document.querySelector<HTMLInputElement>("input[type=file]")?.click()}>{t("picture.choose")}</Button>

@@ -5,6 +5,7 @@ import { Button } from "~/shared/components/Button";
 import { CopyButton } from "~/shared/components/CopyButton";
 import { Tabs } from "~/shared/components/Tabs";
 import { download } from "~/shared/files";
+import type { Blob64 } from "~/shared/api/types";
 import { formatNumber, useT } from "~/shared/i18n";
 import { tint } from "../tints";
 import { type Row, rowsOf, type Word, wordsIn } from "./fields";
@@ -13,6 +14,10 @@ export interface Read {
   text?: string;
   fields?: Record<string, unknown>;
   words?: Word[];
+  /** Which of the files that were sent it was read from. */
+  file?: number;
+  /** The page as it was read, where the file is a PDF. */
+  picture?: Blob64;
 }
 
 export function PageView({ url, read }: { url: string; read: Read | undefined }) {

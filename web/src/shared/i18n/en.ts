@@ -250,7 +250,7 @@ export const en = {
   "vision.emptyTitle": "What does the model see?",
   "vision.emptyText": "Drop or paste a picture anywhere on the left. Labels, boxes and masks are drawn over it.",
   // Documents
-  "document.drop": "Drop, paste or choose pages (pictures)",
+  "document.drop": "Drop, paste or choose pages (pictures or PDF)",
   "document.prompt": "Question or task",
   "document.promptHint": "What is the total?",
   "document.run": "Read",

@@ -252,7 +252,7 @@ export const ru: Words = {
   "vision.emptyTitle": "Что видит модель?",
   "vision.emptyText": "Перетащите или вставьте картинку слева. Метки, рамки и маски лягут поверх неё.",
   // Documents
-  "document.drop": "Перетащите, вставьте или выберите страницы (картинки)",
+  "document.drop": "Перетащите, вставьте или выберите страницы (картинки или PDF)",
   "document.prompt": "Вопрос или задача",
   "document.promptHint": "Какая итоговая сумма?",
   "document.run": "Прочитать",

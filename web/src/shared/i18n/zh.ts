@@ -252,7 +252,7 @@ export const zh: Words = {
   "vision.emptyTitle": "模型看到了什么？",
   "vision.emptyText": "在左侧拖放或粘贴图片，标签、方框和掩码将显示在图上。",
   // Documents
-  "document.drop": "拖放、粘贴或选择页面（图片）",
+  "document.drop": "拖放、粘贴或选择页面（图片或 PDF）",
   "document.prompt": "问题或任务",
   "document.promptHint": "总金额是多少？",
   "document.run": "读取",
