@@ -33,7 +33,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "table.jsonl"
         words = [sys.executable, "-m", "pytest", "-n", "2", str(HERE.parent / "tests/integration/test_lessons.py")]
-        subprocess.run(words, check=True, env={**os.environ, "LORASMITH_ARCHITECTURES": str(file)}, cwd=HERE.parent)
+        subprocess.run(words, check=True, env={**os.environ, "ARCHITECTURES_TABLE": str(file)}, cwd=HERE.parent)
         rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     rows.sort(key=lambda row: (row["family"], row["class"], row["model"], row["data"]))
     lines = [

@@ -57,7 +57,7 @@ def trained(model: str, data: str, folder: Path, **options: Any) -> tuple[Worker
 
 def told(spec: WorkerSpec, model: str, data: str, losses: list[float]) -> None:
     """A line for docs/architectures.py, where it asks for one."""
-    if file := os.environ.get("LORASMITH_ARCHITECTURES"):
+    if file := os.environ.get("ARCHITECTURES_TABLE"):
         facts = know_model(str(spec.model_folder))
         line = {
             "family": spec.family,

@@ -36,9 +36,12 @@ class Learning(ABC):
     `model` may be wrapped for adapters in between: what is called is always the model that a method is given.
     """
 
+    uses_model = False
+    """Whether the model itself has a part in making batches, which then cannot be made by another process."""
+
     def __init__(self, lesson: Lesson, model: Any, processor: Any, changes: ModelChanges):
         self.lesson, self.processor, self.changes = lesson, processor, changes
-        self.config = getattr(model, "model", model).config if not hasattr(model, "config") else model.config
+        self.config: Any = getattr(model, "config", None) or getattr(getattr(model, "model", None), "config", None)
         self.tokenizer = getattr(processor, "tokenizer", processor)
         self.max_length = 0
         """Tokens of a row at most, as planned; 0: no limit."""

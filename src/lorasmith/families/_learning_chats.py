@@ -23,6 +23,8 @@ _APART = "row{}."
 class VisualChats(Learning):
     """A language model that sees."""
 
+    uses_model = True  # it says how many places a picture takes
+
     def prepare(self, model: Any) -> None:
         self.model = model  # for the places that a picture takes among the tokens
         pad = getattr(self.tokenizer, "pad_token_id", None)

@@ -31,7 +31,7 @@ BASE = {
 BY_FAMILY: dict[str, tuple[Package, ...]] = {
     "audio": (Package("librosa"), Package("soundfile")),
     "vision": (Package("pillow"),),
-    "document": (Package("pillow"),),
+    "document": (Package("pillow"), Package("pypdfium2", "for PDF files", "optional")),
     "multimodal": (Package("pillow"),),
     "diffusion": (Package("pillow"),),
 }

@@ -97,6 +97,8 @@ class SampleTrainer(Run):
     @property
     def ahead(self) -> Mapping[str, Any]:  # type: ignore[override]
         """One process makes the next batches while this one computes."""
+        if self.learning.uses_model:
+            return {}
         os.environ["TOKENIZERS_PARALLELISM"] = "false"
         return {"num_workers": _HELPERS, "prefetch_factor": 2 * self.plan.accumulation}
 
