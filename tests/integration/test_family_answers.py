@@ -628,7 +628,8 @@ def test_a_prompt_begins_what_is_written_and_must_leave_room(served):
 
 
 def test_tags_become_fields(tmp_path):
-    """SRV-6: by the processor's own token2json; the task's tag is no field, and a question takes Donut's form."""
+    """SRV-6: the task's tag is no field, and a question takes Donut's form."""
+    from lorasmith.core.samples import ModelChanges
     from lorasmith.families._reading import _beginning, _page
 
     plugin, folder = FAMILIES.get("document"), tiny.build("donut", tmp_path / "donut")
@@ -638,7 +639,7 @@ def test_tags_become_fields(tmp_path):
     processor.tokenizer.add_tokens(tags)
     text = "<s_docvqa><s_total>100</s_total><s_items><s_total>1</s_total><sep/><s_total>2</s_total></s_items><|im_end|>"
     ids = processor.tokenizer(text, return_tensors="pt")["input_ids"][0]
-    page = _page(processor, processor.tokenizer, ids)
+    page = _page(processor, processor.tokenizer, ids, ModelChanges())
     assert page["fields"] == {"total": "100", "items": [{"total": "1"}, {"total": "2"}]}
     assert page["text"].startswith("<s_total>100")
     begun = _beginning(model, processor.tokenizer, "what total?")[0]
@@ -697,7 +698,8 @@ def test_a_question_is_answered_with_words_of_the_page(served, name):
     """SRV-6: the likeliest span after the question, wherever it is on the page."""
     import transformers
 
-    from lorasmith.families._layouts import Page, _windows
+    from lorasmith.families._batches import reads_at_most
+    from lorasmith.families._layouts import Page, windows_of
 
     labeller, processor = served("document", name)
     config = type(labeller.config)(
@@ -709,7 +711,7 @@ def test_a_question_is_answered_with_words_of_the_page(served, name):
     call = DocumentCall(words=WORDS, boxes=BOXES, prompt="which word is it?")
     result = _result("document", (model, processor), call, media)
     tokenizer = getattr(processor, "tokenizer", processor)
-    windows = list(_windows(model, tokenizer, Page(WORDS, BOXES, {}), call.prompt))
+    windows = list(windows_of(tokenizer, Page(WORDS, BOXES, {}), call.prompt, reads_at_most(model, tokenizer)))
     assert len(windows) > 1
     for window in windows:  # each holds the whole question, whose tokens are no words of the page
         ids = window.inputs["input_ids"][0].tolist()
@@ -748,8 +750,10 @@ def image_to_data(image, output_type):
 
 
 def test_words_are_found_in_the_picture_where_tesseract_is(served, tmp_path, monkeypatch):
-    """SRV-6: without it the refusal says what is needed. A stand-in for the package, which is not among the tests' own."""
+    """SRV-6: without it the refusal says what is needed. A stand-in for the package; the same picture is read once (DOC-3)."""
     pair = served("document", "layoutlm")
+    monkeypatch.setenv("LORASMITH_HOME", str(tmp_path / "home"))
+    monkeypatch.setitem(sys.modules, "pytesseract", None)
     with pytest.raises(EnvironmentProblem, match="none were given\nThe package pytesseract"):
         _value("document", pair, DocumentCall(images=["x"]), [FILE])
     (tmp_path / "pytesseract.py").write_text(_STAND_IN)
@@ -760,6 +764,9 @@ def test_words_are_found_in_the_picture_where_tesseract_is(served, tmp_path, mon
         ("total", [100, 100, 400, 300]),
         ("100", [500, 100, 1000, 300]),
     ]
+    monkeypatch.setitem(sys.modules, "pytesseract", None)  # what was read once is remembered
+    again = _result("document", pair, DocumentCall(images=["x"]), [FILE])["words"]
+    assert again == words
 
 
 # Multimodal: what goes in. How it is answered is the token loop's.
