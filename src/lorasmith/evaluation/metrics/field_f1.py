@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from lorasmith.evaluation._base import Answered, Metric, Parts, ratio, sums
+from lorasmith.evaluation._json import read_json
 
 _MOST_FIELDS = 10_000
 
@@ -20,7 +21,7 @@ class FieldF1(Metric):
     title = "Field F1"
 
     def parts(self, row: Answered) -> Parts | None:
-        wanted, given = _read(row.wanted), _read(row.answer)
+        wanted, given = read_json(row.wanted), read_json(row.answer)
         if not isinstance(wanted, dict | list):
             return None
         wants = Counter(_fields(wanted))
@@ -33,13 +34,6 @@ class FieldF1(Metric):
             self.name: ratio(2 * right, wanted + given), "field_precision": ratio(right, given),
             "field_recall": ratio(right, wanted), "json_exact": whole / len(parts),
         }  # fmt: skip
-
-
-def _read(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
 
 
 def _fields(value: Any) -> Iterator[str]:

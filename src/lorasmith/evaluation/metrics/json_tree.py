@@ -6,11 +6,11 @@ Donut's own code (arXiv 2111.15664, section 4.1: "TED based accuracy").
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from lorasmith.evaluation._base import Answered, Metric, Parts, sums
+from lorasmith.evaluation._json import read_json
 from lorasmith.evaluation._libraries import need
 
 _MOST_NODES = 2000  # the distance takes the square of them
@@ -23,7 +23,7 @@ class JsonTree(Metric):
     title = "JSON tree accuracy"
 
     def parts(self, row: Answered) -> Parts | None:
-        wanted, given = _read(row.wanted), _read(row.answer)
+        wanted, given = read_json(row.wanted), read_json(row.answer)
         if not isinstance(wanted, dict | list):
             return None
         zss = need("zss")
@@ -37,13 +37,6 @@ class JsonTree(Metric):
 
     def total(self, parts: Sequence[Parts]) -> dict[str, float]:
         return {self.name: sums(parts)[0] / len(parts)}
-
-
-def _read(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
 
 
 def _tree(zss: Any, value: Any, name: str = "") -> Any:
