@@ -109,7 +109,7 @@ def main() -> None:
     print("| model | batches | s/step | waited |\n|---|---|--:|--:|")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        make.make(folder / "invoices", sizes={"train": 64})
+        make.make(folder / "invoices", sizes={"train": dict.fromkeys(make.KINDS, 64)})
         bases = HERE.parent / "examples" / "invoices" / "bases"
         donut = bases / "donut" if (bases / "donut" / "config.json").exists() else tiny.build("donut", folder / "donut")
         cases = {

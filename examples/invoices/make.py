@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import invoices
 
-SIZES = {"train": 400, "heldout": 100}
+SIZES = {"train": {"donut": 400, "layout": 400, "lines": 1000}, "heldout": {"donut": 100, "layout": 100, "lines": 100}}
 _FULL = 1000  # LayoutLM's places: thousandths of the page
 
 
@@ -50,10 +50,11 @@ def line(rng: random.Random, folder: Path, name: str) -> dict[str, Any]:
 KINDS: dict[str, Callable[[random.Random, Path, str], dict[str, Any]]] = {"donut": page, "layout": words, "lines": line}
 
 
-def make(folder: Path, *, sizes: dict[str, int] = SIZES) -> None:
-    """All three kinds below `folder`."""
+def make(folder: Path, *, sizes: dict[str, dict[str, int]] = SIZES) -> None:
+    """All three kinds below `folder`, so many rows of each part."""
     for kind, write in KINDS.items():
-        for part, size in sizes.items():
+        for part, each in sizes.items():
+            size = each[kind]
             place = folder / kind / part
             place.mkdir(parents=True, exist_ok=True)
             rng = random.Random(f"{kind}-{part}")
@@ -67,7 +68,5 @@ def make(folder: Path, *, sizes: dict[str, int] = SIZES) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--train", type=int, default=SIZES["train"])
-    parser.add_argument("--heldout", type=int, default=SIZES["heldout"])
     asked = parser.parse_args()
-    make(asked.folder, sizes={"train": asked.train, "heldout": asked.heldout})
+    make(asked.folder)
