@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -33,9 +34,11 @@ def tune_summary(out: Console, report: TuneReport) -> None:
             Text(name, style="bold" if number == report.best else ""), shown(one.value, kind),
             interval(one.low, one.high, kind), described(rows[number].params, automatic),
         )  # fmt: skip
-    out.print(table)
+    if report.scores:
+        out.print(table)
     out.print(report.verdict, style="bold", soft_wrap=True, markup=False)
     for note in report.notes:
         out.print(note, soft_wrap=True, markup=False)
     out.print(f"\n[dim]{len(report.trials)} trials, {duration(report.seconds)} of training[/]")
-    out.print(f"details  {report.folder}/tune.html\nadapter  {report.folder}/lora", soft_wrap=True)
+    adapter = f"\nadapter  {report.folder}/lora" if (Path(report.folder) / "lora").exists() else ""
+    out.print(f"details  {report.folder}/tune.html{adapter}", soft_wrap=True)

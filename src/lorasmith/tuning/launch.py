@@ -123,9 +123,12 @@ def _searched(
     search = Search(ledger, trials, tracked, folder, finalists=spec.finalists, listener=log, until=until)
     start, facts = trials.start, trials.facts
     python, needs = python_for(facts.local_folder), needed_packages(start, facts)
-    with benches(spec.jobs, TuneJob(start=start), folder, python=python, needs=needs) as made:
-        _worked(search, made)
-        return _measured(spec, score, start, search, made[0], log)
+    with search.heard_of():
+        with benches(spec.jobs, TuneJob(start=start), folder, python=python, needs=needs) as made:
+            _worked(search, made)
+            found = _measured(spec, score, start, search, made[0], log)
+        search.wait_for_others()
+    return found
 
 
 def _leave_nothing(folder: Path, existed: bool) -> None:
@@ -297,33 +300,30 @@ def _report(
             "No trial came to its end", why=why, fix="Give it more time: the same command goes on."
         )
     report = found.report
-    if report is None:
-        return _report_of_before(name, folder)
+    if report is None and (folder / REPORT_FILE).exists():
+        return TuneReport(**json.loads((folder / REPORT_FILE).read_text(encoding="utf-8")), folder=str(folder))
     sign = -1 if score.higher_is_better else 1
     leader = min(complete, key=lambda entry: (sign * (entry.value or 0.0), not entry.is_automatic, entry.number))
     _keep(folder / "trials" / f"{leader.number:03d}" / "lora", folder / "lora")
     numbers = {_name(entry): entry.number for entry in complete}
     left = sum(entry.state in (TrialState.WAITING, TrialState.RUNNING) for entry in entries)
-    notes = [note for note in report.notes if note.partition(":")[0] not in report.scores]
+    scores = report.scores if report else {}
+    notes = [note for note in report.notes if note.partition(":")[0] not in scores] if report else []
+    if not report:
+        notes.append(
+            f"The best is trial {leader.number}, which lies on the machine that trained it; none of those here were measured."
+        )
     if left:
         notes.append(f"{left} of {len(entries)} trials are left: the same command goes on.")
     return TuneReport(
-        study=name, model_id=start.model_id, data=spec.data, figure=score.figure, kind=report.kinds[score.figure],
-        note=score.note, best=leader.number, best_params=leader.params, base=report.scores[BASE].get(score.figure),
-        scores={numbers[one]: figures[score.figure] for one, figures in report.scores.items() if one in numbers},
-        gain=None if leader.is_automatic else found.gain.get(leader.number), rows=report.rows,
+        study=name, model_id=start.model_id, data=spec.data, figure=score.figure,
+        kind=report.kinds[score.figure] if report else score.kind, note=score.note, best=leader.number,
+        best_params=leader.params, base=scores[BASE].get(score.figure) if report else None,
+        scores={numbers[one]: figures[score.figure] for one, figures in scores.items() if one in numbers},
+        gain=None if leader.is_automatic else found.gain.get(leader.number), rows=report.rows if report else 0,
         trials=[row_of(entry) for entry in entries], importances=ledger.importances(),
         seconds=sum(entry.notes.get("seconds", 0.0) for entry in entries), notes=notes, folder=str(folder),
     )  # fmt: skip
-
-
-def _report_of_before(name: str, folder: Path) -> TuneReport:
-    """What was written when the search ended. Raises NotFoundProblem where that was elsewhere."""
-    kept = folder / REPORT_FILE
-    if not kept.exists():
-        why = "Its trials were measured in another folder, or on another machine."
-        raise errors.NotFoundProblem(f"The search '{name}' has ended, and its report is not here", why=why)
-    return TuneReport(**json.loads(kept.read_text(encoding="utf-8")), folder=str(folder))
 
 
 def _keep(adapter: Path, target: Path) -> None:

@@ -26,7 +26,7 @@ from lorasmith.store.database import reached
 from lorasmith.tuning.rungs import Ended, Standing
 from lorasmith.tuning.sample import LossSampler
 
-_BEAT_SECONDS, _GRACE_SECONDS = 60, 300
+BEAT_SECONDS, _GRACE_SECONDS = 60, 300
 """How often whoever has a trial says so, and after which silence it is given to others."""
 _FILLING_SECONDS = 20.0
 _TRIES = 8
@@ -80,7 +80,6 @@ class Ledger:
 
     def __init__(self, storage: RDBStorage, study: optuna.Study, space: Mapping[str, BaseDistribution]):
         self._storage, self._study, self._space = storage, study, dict(space)
-        self._last_beat = -float(_BEAT_SECONDS)
 
     @classmethod
     def open(
@@ -161,9 +160,6 @@ class Ledger:
 
     def beat(self, mine: list[Entry]) -> None:
         """Say that these trials are looked after, and give free those of others of which that has long not been said."""
-        if time.monotonic() - self._last_beat < _BEAT_SECONDS:
-            return
-        self._last_beat = time.monotonic()
         with _reached():
             for entry in mine:
                 self._storage.record_heartbeat(entry.id)
@@ -211,7 +207,7 @@ def _storage(url: str) -> RDBStorage:
         try:
             return RDBStorage(
                 url,
-                heartbeat_interval=_BEAT_SECONDS,
+                heartbeat_interval=BEAT_SECONDS,
                 grace_period=_GRACE_SECONDS,
                 heartbeat_stale_trial_callback=_again,
             )

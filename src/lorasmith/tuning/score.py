@@ -18,7 +18,7 @@ from lorasmith.evaluation.choose import suitable
 from lorasmith.evaluation.encoder import choose_encoder
 from lorasmith.evaluation.judges import get_judge
 from lorasmith.evaluation.metrics import METRICS, metrics_of
-from lorasmith.evaluation.report import EvaluationReport
+from lorasmith.evaluation.report import EvaluationReport, FigureKind
 from lorasmith.evaluation.spec import EvaluateJob, EvaluateSpec
 from lorasmith.families import FAMILIES
 from lorasmith.families._lessons import lesson_for
@@ -38,8 +38,13 @@ class Score(NamedTuple):
     metrics: tuple[str, ...]
     judge: str
     higher_is_better: bool
+    is_share: bool = True
     note: str = ""
     """Why it is another one than the combined score."""
+
+    @property
+    def kind(self) -> FigureKind:
+        return FigureKind(title=self.title, higher_is_better=self.higher_is_better, is_share=self.is_share)
 
 
 def choose_score(spec: TuneSpec, start: WorkerSpec) -> Score:
@@ -97,8 +102,9 @@ def _usual_judge() -> str:
 
 def _of(metric: Metric, judge: str) -> Score:
     return Score(
-        metric.figure or metric.name, metric.title, (metric.name,), judge, higher_is_better=metric.higher_is_better
-    )
+        metric.figure or metric.name, metric.title, (metric.name,), judge,
+        higher_is_better=metric.higher_is_better, is_share=metric.is_share,
+    )  # fmt: skip
 
 
 def _without_bertscore(judge: str, wanted: Sequence[str], problem: EnvironmentProblem) -> Score:

@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from lorasmith.core import errors, paths
 from lorasmith.core.events import Event, Listener, Metric, Progress, Step
 from lorasmith.plan.choose import TrainPlan
 from lorasmith.tuning.bench import Bench
-from lorasmith.tuning.ledger import Entry, Ledger
+from lorasmith.tuning.ledger import BEAT_SECONDS, Entry, Ledger
 from lorasmith.tuning.page import described
 from lorasmith.tuning.rungs import RUNGS, UNITS, Far, kept, medians, units_left, verdict
 from lorasmith.tuning.spec import Trained, Trouble
@@ -72,6 +72,35 @@ class Search:
             if not task.units:
                 time.sleep(_WAIT_SECONDS)
 
+    def wait_for_others(self) -> None:
+        """Until the trials that came to their end on other machines have been measured there."""
+        while not self.stopped.is_set() and self._has_time():
+            if not any(entry.is_open and not self.place(entry).exists() for entry in self.ledger.entries()):
+                return
+            time.sleep(_WAIT_SECONDS)
+
+    @contextlib.contextmanager
+    def heard_of(self) -> Generator[None]:
+        """Meanwhile the study is told that the trials here are looked after, however long one of them takes."""
+        over = threading.Event()
+
+        def beat() -> None:
+            while not over.is_set():
+                with contextlib.suppress(
+                    errors.EnvironmentProblem
+                ):  # whoever needs the database will say that it has gone
+                    here = [entry for entry in self.ledger.entries() if self.place(entry).exists()]
+                    self.ledger.beat([entry for entry in here if entry.is_open])
+                over.wait(BEAT_SECONDS)
+
+        thread = threading.Thread(target=beat, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
     # What is next.
 
     def _take(self, held: contextlib.ExitStack) -> _Task | None:
@@ -79,7 +108,6 @@ class Search:
         with self._lock:
             entries = self._known = self.ledger.entries()
             here = [entry for entry in entries if self.place(entry).exists()]
-            self.ledger.beat([entry for entry in here if entry.is_open])
             waits = False
             for entry in here:
                 if not entry.is_open or entry.is_trained:
