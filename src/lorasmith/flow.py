@@ -11,6 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lorasmith.adapters.facts import AdapterFacts
+    from lorasmith.adapters.launch import combine, import_adapter, resize
+    from lorasmith.adapters.registry import adapter_named, adapters, remove_adapter, rename, scan
+    from lorasmith.adapters.spec import Resized
     from lorasmith.data.inspection import Inspection
     from lorasmith.data.tokenizer import Tokenizer
     from lorasmith.env.install import InstallResult, install
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
     from lorasmith.tuning.report import TuneReport
 
 __all__ = [
+    "AdapterFacts",
     "CheckReport",
     "Conversation",
     "DoctorReport",
@@ -40,25 +45,44 @@ __all__ = [
     "PlanListener",
     "Recommendations",
     "RemoteConversation",
+    "Resized",
     "TrainResult",
     "TuneReport",
+    "adapter_named",
+    "adapters",
     "check",
+    "combine",
     "doctor",
     "evaluate",
     "extract",
     "find_installed",
     "foresee",
+    "import_adapter",
     "inspect_data",
     "install",
     "installed_models",
     "know_model",
     "recommend",
     "remove",
+    "remove_adapter",
+    "rename",
+    "resize",
+    "scan",
     "serve",
     "train",
     "tune",
 ]
 _PLACES = {
+    "AdapterFacts": "adapters.facts",
+    "Resized": "adapters.spec",
+    "adapter_named": "adapters.registry",
+    "adapters": "adapters.registry",
+    "combine": "adapters.launch",
+    "import_adapter": "adapters.launch",
+    "remove_adapter": "adapters.registry",
+    "rename": "adapters.registry",
+    "resize": "adapters.launch",
+    "scan": "adapters.registry",
     "CheckReport": "plan.report",
     "Conversation": "serve.converse",
     "DoctorReport": "plan.doctor",

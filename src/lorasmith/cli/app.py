@@ -24,6 +24,7 @@ VERBS = {
     "train": "Fine-tune a model on a file of examples",
     "tune": "Search for parameters that do better than the automatic ones",
     "profiles": "LoRA profiles: which suits a model, and your own",
+    "adapters": "What was trained: show, rename, take in, combine, shrink",
     "evaluate": "Measure the base and its adapters on the same rows",
     "serve": "Serve a model: a page, its own API and an OpenAI-compatible one",
     "studio": "Datasets, trainings and models behind one API, whatever is closed meanwhile",

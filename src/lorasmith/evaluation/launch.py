@@ -20,6 +20,7 @@ from lorasmith.evaluation.judges import get_judge
 from lorasmith.evaluation.metrics import AUTO, metrics_of
 from lorasmith.evaluation.report import EvaluationReport, measure
 from lorasmith.evaluation.spec import EvaluateJob, EvaluateSpec
+from lorasmith.hub.bases import require_base
 from lorasmith.hub.locate import locate_adapter, template_of
 from lorasmith.hub.recognise import know_model
 from lorasmith.plan.hardware import where_to_run
@@ -42,6 +43,8 @@ def evaluate(
     facts = know_model(spec.model)
     python = python_for(facts.local_folder)
     adapters = {_adapter_name(name): locate_adapter(name) for name in spec.adapter}
+    for folder in adapters.values():
+        require_base(folder, facts)
     last = list(adapters.values())[-1] if adapters else None
     template = template_of(last, spec.template)
     source = open_source(Path(spec.data), columns=spec.columns, skip_bad_rows=spec.skip_bad_rows)

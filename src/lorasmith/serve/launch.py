@@ -19,6 +19,7 @@ from lorasmith.core.samples import common_changes
 from lorasmith.core.specs import make_spec
 from lorasmith.engines import ENGINES, EngineKind, EngineSpec
 from lorasmith.env.records import ModelConfig, read_model_config
+from lorasmith.hub.bases import require_base
 from lorasmith.hub.installed import FILES_FOLDER, is_complete, read_info
 from lorasmith.hub.locate import locate_adapter
 from lorasmith.hub.recognise import know_model
@@ -116,6 +117,8 @@ def _engine_spec(spec: ServeSpec, facts: ModelFacts, installed: Path | None, log
     wanted = spec.device if spec.device != "auto" else config.device
     place = where_to_run(wanted if wanted != "mps" else "cpu")
     adapters = _adapters(spec, installed)
+    for folder in adapters.values():
+        require_base(folder, facts)
     dtype: Any = next((one for one in (spec.dtype, config.dtype) if one != "auto"), place["precision"])
     return EngineSpec(
         model=facts, precision=dtype, device=place["device"], quantization=_quantization(spec, config),

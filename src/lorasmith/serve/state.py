@@ -22,6 +22,7 @@ from lorasmith.core.progress import amount
 from lorasmith.data.tokenizer import Tokenizer, load_tokenizer
 from lorasmith.engines import Engine, EngineFacts, EngineKind, EngineSpec
 from lorasmith.families import FAMILIES
+from lorasmith.hub.bases import require_base
 from lorasmith.hub.locate import locate_adapter, template_of
 from lorasmith.plan.memory import QUANTIZED_DTYPES, inference_bytes
 from lorasmith.serve.metrics import Metrics
@@ -253,6 +254,7 @@ class Served:
                 why=f"'{path[:200]}' lies outside.",
                 fix="Put it into the adapters folder of lorasmith's home, or name it at the start: --adapter NAME=PATH",
             )  # fmt: skip
+        require_base(folder, self.model)
         return folder
 
 

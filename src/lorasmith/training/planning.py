@@ -25,6 +25,7 @@ from lorasmith.data.samples import lesson_plan, prepare_samples
 from lorasmith.data.tokenizer import load_tokenizer
 from lorasmith.env.folder import has_package, python_for
 from lorasmith.families._lessons import Lesson
+from lorasmith.hub.bases import fingerprint
 from lorasmith.hub.recognise import know_model
 from lorasmith.plan import hardware, learned
 from lorasmith.plan.choose import TrainPlan, choose
@@ -47,6 +48,7 @@ def planned(spec: TrainSpec, facts: ModelFacts, folder: Path, on_event: Listener
         plan=plan,
         model_id=facts.id,
         model_revision=facts.revision,
+        model_fingerprint=fingerprint(facts),
         model_folder=facts.local_folder,
         family=facts.family,
         template=ready.template,

@@ -211,7 +211,12 @@ def _manifest(spec: WorkerSpec, facts: DataFacts, report: TrainReport, made: Mad
     reasons = plan.pop("reasons")
     return {
         "schema": 1,
-        "base": {"id": spec.model_id, "revision": spec.model_revision, "family": spec.family},
+        "base": {
+            "id": spec.model_id,
+            "revision": spec.model_revision,
+            "family": spec.family,
+            "fingerprint": spec.model_fingerprint,
+        },
         "dataset": facts.model_dump(mode="json"),
         "parameters": {name: {"value": value, "reason": reasons.get(name, "")} for name, value in plan.items()},
         "asked": spec.spec.model_dump(mode="json", exclude_defaults=True, exclude={"model", "data", "output"}),

@@ -156,6 +156,8 @@ class WorkerSpec(BaseModel):
     plan: TrainPlan
     model_id: str
     model_revision: str
+    model_fingerprint: str = ""
+    """Of the base's weights (hub/bases.py)."""
     model_folder: Path
     family: str
     template: str

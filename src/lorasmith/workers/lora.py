@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import Any, Protocol
 import peft
 import torch
 from peft import PeftModel
+from peft.utils.other import get_pattern_key
 from safetensors.torch import load_file, save_file
 
 from lorasmith.core.errors import NotFoundProblem, UsageProblem
@@ -306,11 +308,46 @@ def load_adapters(model: torch.nn.Module, folders: dict[str, Path]) -> Any:
                 else:
                     wrapped = PeftModel.from_pretrained(wrapped, folder, adapter_name=name)
         except (RuntimeError, ValueError) as error:
-            raise UsageProblem(
-                f"The adapter in '{folder}' does not fit this model", why=str(error).split("\n", 1)[0],
-                fix="Give the model that it was trained on; adapter_config.json names it.",
-            ) from error  # fmt: skip
+            raise _unfitting(folder, str(error).split("\n", 1)[0]) from error
+        _require_whole(wrapped, name, folder)
     return wrapped.eval()
+
+
+def _require_whole(wrapped: PeftModel, name: str, folder: Path) -> None:
+    """Raises UsageProblem where the file lacks a weight of the adapter, holds one that nobody would use, or a value that is no
+    finite number. PEFT itself says nothing of the first two."""
+    saved = load_file(folder / plain.WEIGHTS)
+    require_finite(folder, saved)
+    expected = peft.get_peft_model_state_dict(wrapped, adapter_name=name, save_embedding_layers=False)
+    own = wrapped.state_dict()
+    if missing := sorted(set(expected) - set(saved)):
+        raise _unfitting(folder, f"It lacks {len(missing)} of {len(expected)} weights: '{missing[0]}'.")
+    foreign = sorted(key for key in set(saved) - set(expected) if key not in own)
+    if foreign:
+        raise _unfitting(folder, f"It has {len(foreign)} weights that this model has no place for: '{foreign[0]}'.")
+
+
+def _unfitting(folder: Path, why: str) -> UsageProblem:
+    return UsageProblem(
+        f"The adapter in '{folder}' does not fit this model", why=why,
+        fix="Give the model that it was trained on; adapter_config.json names it.",
+    )  # fmt: skip
+
+
+def require_finite(place: Path, state: dict[str, torch.Tensor]) -> None:
+    """Raises UsageProblem where a weight of an adapter holds a value that is no finite number."""
+    for name, weight in state.items():
+        if not torch.isfinite(weight).all():
+            raise UsageProblem(
+                f"The adapter in '{place}' is damaged", why=f"'{name}' holds values that are no finite numbers."
+            )
+
+
+def scaling(layer: str, config: dict[str, Any], rank: int) -> float:
+    """alpha / rank, or alpha / √rank for rsLoRA (arXiv 2312.03732); patterns are matched as PEFT does it."""
+    patterns = config.get("alpha_pattern") or {}
+    alpha = float(patterns.get(get_pattern_key(patterns, layer), config.get("lora_alpha") or rank))
+    return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
 
 
 def _kind(folder: Path) -> str:

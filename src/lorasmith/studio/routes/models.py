@@ -53,6 +53,10 @@ class AdapterShown(BaseModel):
     rank: int | None
     num_bytes: int
     created_at: datetime | None
+    origin: str
+    """trained, imported, combined, resized, or found."""
+    parents: tuple[str, ...]
+    troubles: tuple[str, ...]
     task: int | None
     dataset: int | None
     dataset_name: str

@@ -9,13 +9,11 @@ its own.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from peft.utils.other import get_pattern_key
 from safetensors.torch import load_file
 
 from lorasmith.core.errors import NotFoundProblem, UsageProblem
@@ -80,7 +78,7 @@ class AdapterBank:
         if name in self.names:
             raise UsageProblem(f"An adapter '{name}' is loaded already", fix="Unload it first, or choose another name.")
         config = _config(folder)
-        if _is_plain(config):
+        if is_plain(config):
             self._pairs[name] = self._read(folder, config)
             for layer in self._pairs[name]:
                 self._hook(layer)
@@ -156,14 +154,14 @@ class AdapterBank:
             saved = load_file(folder / plain.WEIGHTS)
         except (OSError, ValueError, RuntimeError) as error:
             raise UsageProblem(f"The adapter in '{folder}' is damaged", why=str(error).split("\n")[0]) from error
+        lora.require_finite(folder, saved)
         pairs: dict[str, _Pair] = {}
         sides = {name.split(".lora_A.")[0]: name for name in saved if ".lora_A." in name}
         for prefix, name in sides.items():
             layer = prefix.removeprefix(plain.INSIDE)
             down, up = saved[name], saved.get(name.replace(".lora_A.", ".lora_B."), torch.empty(0, 0))
             self._require_fitting(folder, layer, down, up)
-            scaled = up.float() * _scaling(layer, config, down.shape[0])
-            _require_finite(folder, layer, down, scaled)
+            scaled = up.float() * lora.scaling(layer, config, down.shape[0])
             device = next(self._layers[layer].parameters()).device
             pairs[layer] = _Pair(down.float().T.contiguous().to(device), scaled.T.contiguous().to(device))
         if not pairs:
@@ -195,15 +193,6 @@ class AdapterBank:
         self._alone.add(name)
 
 
-def _require_finite(folder: Path, layer: str, down: torch.Tensor, up: torch.Tensor) -> None:
-    for name, side in (("A", down), ("B", up)):
-        if not torch.isfinite(side).all():
-            raise UsageProblem(
-                f"The adapter in '{folder}' is damaged",
-                why=f"lora_{name} of '{layer}' holds values that are no finite numbers.",
-            )
-
-
 def _on(layer: str, used: Sequence[str], pairs: dict[str, dict[str, _Pair]]) -> bool:
     return any(layer in pairs[name] for name in used)
 
@@ -220,16 +209,10 @@ def _config(folder: Path) -> dict[str, Any]:
         raise UsageProblem(f"The adapter in '{folder}' is damaged", why=f"adapter_config.json: {error}") from error
 
 
-def _is_plain(config: dict[str, Any]) -> bool:
+def is_plain(config: dict[str, Any]) -> bool:
+    """Whether the adapter is two matrices a layer and nothing more."""
     return (
         config.get("peft_type") == "LORA"
         and not any(config.get(key) for key in _BEYOND)
         and config.get("bias", "none") == "none"
     )
-
-
-def _scaling(layer: str, config: dict[str, Any], rank: int) -> float:
-    """alpha / rank, or alpha / √rank for rsLoRA (arXiv 2312.03732); patterns are matched as PEFT does it."""
-    patterns = config.get("alpha_pattern") or {}
-    alpha = float(patterns.get(get_pattern_key(patterns, layer), config.get("lora_alpha") or rank))
-    return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
