@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from lorasmith.flow import check as check
     from lorasmith.flow import doctor as doctor
     from lorasmith.flow import evaluate as evaluate
+    from lorasmith.flow import export as export
     from lorasmith.flow import extract as extract
     from lorasmith.flow import install as install
     from lorasmith.flow import train as train
     from lorasmith.flow import tune as tune
 
-__all__ = ["__version__", "check", "doctor", "evaluate", "extract", "install", "train", "tune"]
+__all__ = ["__version__", "check", "doctor", "evaluate", "export", "extract", "install", "train", "tune"]
 
 
 def __getattr__(name: str) -> Any:

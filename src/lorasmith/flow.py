@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from lorasmith.env.install import InstallResult, install
     from lorasmith.env.listing import InstalledModel, find_installed, installed_models, remove
     from lorasmith.evaluation.launch import evaluate
+    from lorasmith.exports.launch import export
+    from lorasmith.exports.spec import ExportReport
     from lorasmith.hub.recognise import know_model
     from lorasmith.plan.check import check
     from lorasmith.plan.doctor import DoctorReport, doctor
@@ -38,6 +40,7 @@ __all__ = [
     "CheckReport",
     "Conversation",
     "DoctorReport",
+    "ExportReport",
     "Extractor",
     "Foreseen",
     "InstallResult",
@@ -54,6 +57,7 @@ __all__ = [
     "combine",
     "doctor",
     "evaluate",
+    "export",
     "extract",
     "find_installed",
     "foresee",
@@ -86,6 +90,7 @@ _PLACES = {
     "CheckReport": "plan.report",
     "Conversation": "serve.converse",
     "DoctorReport": "plan.doctor",
+    "ExportReport": "exports.spec",
     "Extractor": "serve.extract",
     "Foreseen": "training.planning",
     "InstallResult": "env.install",
@@ -98,6 +103,7 @@ _PLACES = {
     "check": "plan.check",
     "doctor": "plan.doctor",
     "evaluate": "evaluation.launch",
+    "export": "exports.launch",
     "extract": "serve.extract",
     "find_installed": "env.listing",
     "foresee": "training.planning",

@@ -209,6 +209,10 @@ class ChildServer(Engine):
         """Raises LorasmithError where it refuses."""
         await self._call("POST", path, json=body)
 
+    async def ask(self, path: str, body: dict[str, Any]) -> Any:
+        """What it answers to a body, as JSON. Raises LorasmithError."""
+        return (await self._call("POST", path, json=body)).json()
+
     async def get(self, path: str) -> Any:
         """What it answers, as JSON. Raises LorasmithError."""
         return (await self._call("GET", path)).json()

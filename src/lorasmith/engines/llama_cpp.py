@@ -5,8 +5,10 @@ Fields and answers are those of POST /completion: https://github.com/ggml-org/ll
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -53,9 +55,13 @@ class Choice(NamedTuple):
     note: str
 
 
-def server_binary() -> str:
-    """The llama-server of this machine; empty without one."""
-    return shutil.which(os.environ.get(_SERVER_VARIABLE) or _SERVER) or ""
+def server_command() -> list[str]:
+    """How llama-server is run on this machine: the program itself, or out of the package xllamacpp; empty without either."""
+    found = shutil.which(os.environ.get(_SERVER_VARIABLE) or _SERVER)
+    if found or os.environ.get(_SERVER_VARIABLE):
+        return [found] if found else []
+    packed = importlib.util.find_spec("xllamacpp") is not None
+    return [sys.executable, "-m", "lorasmith.workers.llama_server"] if packed else []
 
 
 def choose_file(model: ModelFacts, free_bytes: int) -> Choice | None:
@@ -83,7 +89,7 @@ def adapter_file(folder: Path) -> Path:
     if not found:
         raise EnvironmentProblem(
             f"llama.cpp cannot read the adapter in '{folder}'", why="It reads adapters as GGUF files, and there is none in it.",
-            fix="Write one into it with llama.cpp's convert_lora_to_gguf.py, or serve with --engine transformers.",
+            fix="Make one:  lorasmith export MODEL --adapter NAME --to gguf --adapter-only\nor serve with --engine transformers.",
         )  # fmt: skip
     return found[0]
 
@@ -191,7 +197,7 @@ def environment() -> dict[str, str]:
 
 def command(spec: EngineSpec, file: Path, context: int, num_slots: int) -> Callable[[int], Sequence[str]]:
     """The command line of llama-server for a port. Raises EnvironmentProblem for an adapter that it cannot read."""
-    fixed = [server_binary(), "-m", str(file), "-c", str(context * num_slots), "-np", str(num_slots)]
+    fixed = [*server_command(), "-m", str(file), "-c", str(context * num_slots), "-np", str(num_slots)]
     if spec.device == "cpu":
         fixed += ["-ngl", "0"]
     for folder in spec.adapters.values():
@@ -214,14 +220,14 @@ class LlamaCpp(EngineKind):
     def lacks(self, model: ModelFacts) -> str:
         if lacks := lacks_for_text(model, _TITLE):
             return lacks
-        if not server_binary():
+        if not server_command():
             named = os.environ.get(_SERVER_VARIABLE)
             where = (
                 f"{_SERVER_VARIABLE} names '{named}', which is no program"
                 if named
                 else f"There is no {_SERVER} in PATH"
             )
-            cure = f"Install llama.cpp (brew install llama.cpp, or build it), or name it: {_SERVER_VARIABLE}=/path/to/{_SERVER}"
+            cure = f"pip install 'lorasmith[gguf]' brings it, or name your own: {_SERVER_VARIABLE}=/path/to/{_SERVER}"
             return f"{where}. {cure}"
         if choose_file(model, hardware.observe().free_bytes) is None:
             folder = model.local_folder

@@ -1,4 +1,4 @@
-"""llama-server out of the package xllamacpp, where llama.cpp itself is not installed: the same server, of the options that we use.
+"""llama-server out of the package xllamacpp, where llama.cpp itself is not installed: the same server, with our options.
 
 https://github.com/xorbitsai/xllamacpp
 """
@@ -25,14 +25,14 @@ def serve(arguments: Sequence[str] | None = None) -> None:
     params.hostnames, params.port = [asked.host], asked.port
     params.api_keys = [key for key in [os.environ.get("LLAMA_API_KEY")] if key]
     params.lora_init_without_apply = asked.lora_init_without_apply
-    params.lora_adapters = [_adapter(xllamacpp, path) for path in asked.lora]
+    params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(path), 1.0) for path in asked.lora]
     params.ui = params.endpoint_metrics = False
     over = threading.Event()
     for one in (signal.SIGINT, signal.SIGTERM):
         signal.signal(one, lambda *_: over.set())
-    server = xllamacpp.Server(params)
-    print(f"listening on {server.listening_address}", flush=True)
+    server = xllamacpp.Server(params)  # it serves as long as it lives
     over.wait()
+    del server
     os._exit(0)  # its threads may be at work
 
 

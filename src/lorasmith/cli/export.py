@@ -1,0 +1,57 @@
+"""`lorasmith export`: a model taken elsewhere, and the table that says whether it is still the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from lorasmith import flow
+from lorasmith.cli.console import console
+from lorasmith.cli.options import given, options_of
+from lorasmith.cli.render import Watch
+from lorasmith.core.progress import amount, duration
+from lorasmith.exports.spec import ExportReport, ExportSpec
+
+
+@click.command()
+@click.argument("model")
+@options_of(ExportSpec, without=("model",))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output and nothing else")
+def command(model: str, as_json: bool, **options: Any) -> None:
+    """Take MODEL elsewhere, with an adapter or without: merged safetensors, GGUF, Ollama, the Hub.
+
+    The same prompts then go through the trained model and the exported one. What answers otherwise is not kept.
+    """
+    if as_json:
+        click.echo(flow.export(model, **given(options)).model_dump_json(indent=2))
+        return
+    out = console()
+    with Watch(out) as watch:
+        report = flow.export(model, on_event=watch, **given(options))
+    _show(out, report)
+
+
+def _show(out: Console, report: ExportReport) -> None:
+    if report.parity:
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        for column in ("compared", "result", "passes at"):
+            table.add_column(column)
+        parity, total = report.parity, len(report.parity.rows)
+        wanted = f"{total} of {total}"
+        table.add_row("prompts as tokens", f"{parity.same_ids} of {total} equal", wanted)
+        answers = wanted if parity.needs_same_answers else "as it comes"
+        table.add_row("greedy answers", f"{parity.same_answers} of {total} equal", answers)
+        table.add_row(
+            "first token's distribution",
+            f"at most {parity.largest_distance:.4f} apart",
+            f"≤ {parity.limit:g} for {parity.form}",
+        )
+        out.print(table)
+        out.print(f"[dim]read back by {parity.reader}[/]")
+    for note in report.notes:
+        out.print(note, style="yellow", markup=False, soft_wrap=True)
+    size = f", {amount(report.num_bytes)}" if report.num_bytes else ""
+    out.print(f"{report.place}{size}, written in {duration(report.seconds)}", markup=False, soft_wrap=True)

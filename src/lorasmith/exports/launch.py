@@ -1,0 +1,114 @@
+"""From an export as asked for to its target: what the model is, which adapter, which prompts are asked of both."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from lorasmith.core import paths
+from lorasmith.core.errors import EnvironmentProblem, UsageProblem
+from lorasmith.core.events import Listener
+from lorasmith.core.facts import ModelFacts
+from lorasmith.core.samples import ModelChanges
+from lorasmith.core.specs import make_spec
+from lorasmith.data.load import open_source
+from lorasmith.evaluation.launch import PROBE
+from lorasmith.exports import EXPORTS
+from lorasmith.exports._base import Wish
+from lorasmith.exports.spec import ExportReport, ExportSpec
+from lorasmith.families import FAMILIES
+from lorasmith.families._calls import TextCall
+from lorasmith.hub.bases import require_base
+from lorasmith.hub.locate import ModelPlace, locate_adapter, template_of
+from lorasmith.hub.recognise import know_model
+from lorasmith.hub.repository import LocalRepository
+from lorasmith.hub.weights import Weights, installed_files
+
+_DECODERS = ("decoder-only", "hybrid", "state-space")
+
+
+def export(model: str | ExportSpec, *, on_event: Listener = lambda _: None, **options: Any) -> ExportReport:
+    """Take a model, with an adapter, to a target (EXP-1). `options` are ExportSpec's fields.
+
+    Raises NotFoundProblem, UsageProblem, EnvironmentProblem, DoesNotFitProblem; DataProblem where what came of it is not what
+    was trained.
+    """
+    spec = model if isinstance(model, ExportSpec) else make_spec(ExportSpec, model=model, **options)
+    target = EXPORTS.get(spec.to)
+    wish = _wish(spec, on_event)
+    if lacks := target.lacks(wish):
+        raise EnvironmentProblem(f"'{wish.facts.id}' cannot go to {spec.to}", why=lacks)
+    return target.export(wish)
+
+
+def _wish(spec: ExportSpec, listener: Listener) -> Wish:
+    facts = know_model(spec.model)
+    adapter = locate_adapter(spec.adapter) if spec.adapter else None
+    if adapter:
+        require_base(adapter, facts)
+    _require_mergeable(spec, facts)
+    name = spec.name or (_name_of(adapter) if adapter else paths.safe_name(facts.id))
+    template = template_of(adapter, spec.template)
+    out = (
+        Path(spec.out).expanduser().absolute()
+        if spec.out
+        else paths.home() / "exports" / f"{paths.safe_name(name)}-{spec.to}"
+    )
+    _require_empty(out, spec)
+    return Wish(
+        spec=spec, facts=facts, adapter=adapter, changes=ModelChanges.read(adapter) if adapter else ModelChanges(), name=name,
+        out=out, template=template, conversations=_conversations(spec, facts), beside=_beside(facts), listener=listener,
+    )  # fmt: skip
+
+
+def _name_of(adapter: Path) -> str:
+    return paths.safe_name(adapter.parent.name if adapter.name == "lora" else adapter.name)
+
+
+def _require_mergeable(spec: ExportSpec, facts: ModelFacts) -> None:
+    """Raises UsageProblem where the base's weights are stored quantized: a merge would keep their errors (ADP-3)."""
+    if facts.quantization and spec.to != "adapter" and not spec.adapter_only:
+        raise UsageProblem(
+            f"The weights of '{facts.id}' are stored quantized ({facts.quantization})",
+            why="An adapter is merged into the 16-bit weights, never into what is left of them in 4 or 8 bit.",
+            fix="Name the model that it was made of, or export the adapter alone: --to adapter",
+        )
+    if facts.weight_form == "gguf":
+        raise UsageProblem(f"'{facts.id}' is GGUF already", fix="Name the safetensors model that it was made of.")
+
+
+def _require_empty(out: Path, spec: ExportSpec) -> None:
+    """Raises UsageProblem where a folder that was named holds something that no export made."""
+    if spec.out and out.exists() and not out.is_dir():
+        raise UsageProblem(f"'{out}' is a file", fix="Name a folder: --out FOLDER")
+    if (
+        spec.out
+        and out.is_dir()
+        and any(out.iterdir())
+        and not any(out.glob("*.gguf"))
+        and not any(out.glob("*.safetensors"))
+    ):
+        raise UsageProblem(f"'{out}' holds other files", fix="Name an empty folder, or a new one.")
+
+
+def _conversations(spec: ExportSpec, facts: ModelFacts) -> list[list[dict[str, Any]]]:
+    """The first prompts of the file that was named, or general questions; none for models that do not write from text to text."""
+    if FAMILIES.get(facts.family).call is not TextCall or facts.architecture_type not in _DECODERS:
+        return []
+    source = open_source(Path(spec.data) if spec.data else PROBE)
+    found: list[list[dict[str, Any]]] = []
+    for example in islice(source, spec.prompts):
+        talk = [dict(message) for message in example.messages]
+        while talk and talk[-1]["role"] == "assistant":
+            talk.pop()
+        if talk:
+            found.append(talk)
+    return found
+
+
+def _beside(facts: ModelFacts) -> list[str]:
+    folder = facts.local_folder
+    repository = LocalRepository(ModelPlace(folder, facts.id))
+    chosen = installed_files(repository, Weights(facts.weight_form, facts.weight_files, {}))
+    return [name for name in chosen if name not in facts.weight_files]

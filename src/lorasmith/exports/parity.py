@@ -1,0 +1,142 @@
+"""Whether an exported model is the one that was trained: the same prompts go through both (EXP-4).
+
+Pure: it is given what they said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+
+EXACT = "exact"
+# The largest distance of first-token distributions that passes, by what the numbers are stored as. Small models' ones are
+# flatter than large ones', and move more.
+LIMITS = {
+    EXACT: 1e-3, "float32": 1e-3, "f32": 1e-3, "float16": 0.02, "f16": 0.02, "bfloat16": 0.1, "bf16": 0.1, "q8_0": 0.1,
+    "q6_k": 0.15, "q5_1": 0.25, "q5_0": 0.25, "q5_k_m": 0.2, "q5_k_s": 0.2,
+}  # fmt: skip
+_LEFT = 0.4
+"""For 4 bit and less."""
+_SAME = ("exact", "float32", "f32")
+"""Formats whose greedy answers have to be equal, too."""
+
+
+class Said(NamedTuple):
+    """What a model made of one prompt."""
+
+    ids: Sequence[int]
+    """The rendered prompt."""
+    answer: Sequence[int]
+    """Greedy, to its end or to the limit."""
+    first: Mapping[int, float]
+    """Probabilities of the likeliest first tokens of the answer, by id."""
+    prompt: str = ""
+    pieces: Sequence[str] = ()
+    """The prompt's tokens as text."""
+
+
+class ParityRow(BaseModel):
+    """One prompt."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    prompt: str
+    same_ids: bool
+    same_answer: bool
+    distance: float
+    """Total variation of the first token's distribution, 0 to 1."""
+    difference: str = ""
+    """The first token that differs."""
+
+
+class ParityReport(BaseModel):
+    """What a comparison came to."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    form: str
+    limit: float
+    reader: str
+    """What read the exported model."""
+    rows: list[ParityRow]
+
+    @property
+    def same_ids(self) -> int:
+        return sum(row.same_ids for row in self.rows)
+
+    @property
+    def same_answers(self) -> int:
+        return sum(row.same_answer for row in self.rows)
+
+    @property
+    def largest_distance(self) -> float:
+        return max((row.distance for row in self.rows), default=0.0)
+
+    @property
+    def needs_same_answers(self) -> bool:
+        return self.form in _SAME
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether the export passes: every prompt has the same tokens, and the answers are near enough for how it is stored."""
+        answers = not self.needs_same_answers or self.same_answers == len(self.rows)
+        return self.same_ids == len(self.rows) and answers and self.largest_distance <= self.limit
+
+    @property
+    def trouble(self) -> str:
+        """What differs, with the first prompt where it does; empty where it passes."""
+        if self.is_equal:
+            return ""
+        row = next((row for row in self.rows if not row.same_ids), None)
+        if row is not None:
+            return f"{len(self.rows) - self.same_ids} of {len(self.rows)} prompts become other tokens: {row.difference}"
+        far = max(self.rows, key=lambda row: row.distance)
+        if far.distance > self.limit:
+            return (
+                f"The first token of the answer is drawn from another distribution: {far.distance:.3f} apart, and {self.limit:g} "
+                f"is the limit for {self.form}, after '{far.prompt[-60:]}'."
+            )
+        row = next(row for row in self.rows if not row.same_answer)
+        return f"{len(self.rows) - self.same_answers} of {len(self.rows)} answers differ: {row.difference}"
+
+
+def limit_of(form: str) -> float:
+    return LIMITS.get(form, _LEFT)
+
+
+def compare(trained: Sequence[Said], exported: Sequence[Said], *, form: str, reader: str) -> ParityReport:
+    """The report on what both made of the same prompts. `form` is how the exported weights are stored."""
+    rows = [_row(one, other) for one, other in zip(trained, exported, strict=True)]
+    return ParityReport(form=form, limit=limit_of(form), reader=reader, rows=rows)
+
+
+def _row(trained: Said, exported: Said) -> ParityRow:
+    same_ids = list(trained.ids) == list(exported.ids)
+    same_answer = list(trained.answer) == list(exported.answer)
+    difference = ""
+    if not same_ids:
+        difference = _first(trained.ids, exported.ids, trained.pieces, "of the prompt")
+    elif not same_answer:
+        difference = _first(trained.answer, exported.answer, (), "of the answer")
+    return ParityRow(
+        prompt=trained.prompt, same_ids=same_ids, same_answer=same_answer, difference=difference,
+        distance=_distance(trained.first, exported.first),
+    )  # fmt: skip
+
+
+def _first(one: Sequence[int], other: Sequence[int], pieces: Sequence[str], where: str) -> str:
+    """Where two rows of tokens part."""
+    place = next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    told = [str(row[place]) if place < len(row) else "nothing" for row in (one, other)]
+    piece = f" ('{pieces[place]}')" if place < len(pieces) else ""
+    return f"token {place + 1} {where} is {told[0]}{piece} as trained, and {told[1]} as exported"
+
+
+def _distance(one: Mapping[int, float], other: Mapping[int, float]) -> float:
+    """Half the sum of differences over the tokens that both name; what one leaves out is unlikely, and not known."""
+    both = set(one) & set(other)
+    if not both:
+        return 1.0 if one or other else 0.0
+    return 0.5 * sum(abs(one[token] - other[token]) for token in both)

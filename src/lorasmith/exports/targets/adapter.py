@@ -1,0 +1,34 @@
+"""The adapter alone, as PEFT's folder: for whoever has the base."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lorasmith.exports._base import Target, Wish
+from lorasmith.exports._work import reported, require_equal, sizes, whole_folder, written
+from lorasmith.exports.parity import EXACT, compare
+from lorasmith.exports.spec import ExportReport
+
+
+class AdapterFolder(Target):
+    name = "adapter"
+    title = "The adapter alone"
+
+    def lacks(self, wish: Wish) -> str:
+        return "" if wish.adapter else "No adapter is named: --adapter NAME."
+
+    def export(self, wish: Wish) -> ExportReport:
+        found: list[ExportReport] = []
+
+        def fill(folder: Path) -> None:
+            made = written(wish, "adapter", folder)
+            parity = compare(made.trained, made.exported, form=EXACT, reader="PEFT") if made.trained else None
+            if parity:
+                require_equal(parity, wish)
+            found.append(reported(wish, self.name, wish.out, folder, made, parity, []))
+
+        whole_folder(wish.out, fill, need_bytes=2 * sum(sizes(wish.adapter or wish.out).values()))
+        return found[0]
+
+
+plugin = AdapterFolder()

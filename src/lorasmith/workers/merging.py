@@ -1,0 +1,187 @@
+"""An adapter merged into its base on the way from file to file: no model is built, one tensor at a time is in memory (ADP-3).
+
+What is not LoRA on plain weights (DoRA, heads trained in full, new tokens, weights that a class renames) goes the way of
+PEFT's own `merge_and_unload`, with the whole model in memory.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from lorasmith.core.errors import UsageProblem
+from lorasmith.core.samples import ModelChanges
+from lorasmith.families import FAMILIES
+from lorasmith.workers import lora, plain
+from lorasmith.workers.answering.adapters import is_plain
+
+Tell = Callable[[int, int], None]
+"""Told the bytes that are written, and all of them."""
+_SIDES = (".lora_A.weight", ".lora_B.weight")
+_COPY_BYTES = 16 * 2**20
+
+
+class Delta(NamedTuple):
+    """What an adapter adds to one weight: up · down, in fp32; `up` is scaled."""
+
+    down: torch.Tensor
+    up: torch.Tensor
+    is_transposed: bool
+    """Whether the weight is stored (in, out), as GPT-2's are."""
+
+    def onto(self, weight: torch.Tensor) -> torch.Tensor:
+        """The merged weight in its own dtype; the sum is made in fp32."""
+        change = self.up.flatten(1) @ self.down.flatten(1)
+        change = change.T if self.is_transposed else change
+        if change.numel() != weight.numel():
+            raise UsageProblem(
+                "The adapter does not fit this model",
+                why=f"A weight is {'×'.join(map(str, weight.shape))}, and the adapter's is {'×'.join(map(str, change.shape))}.",
+            )
+        return change.reshape(weight.shape).add_(weight.float()).to(weight.dtype)
+
+
+def deltas(adapter: Path | None) -> dict[str, Delta] | None:
+    """By the name of the weight; None where the adapter is more than matrices on linear layers. Empty without an adapter.
+
+    Raises UsageProblem where half of a pair is missing, or a value is no finite number.
+    """
+    if adapter is None:
+        return {}
+    config = plain.read_config(adapter)
+    if not is_plain(config):
+        return None
+    state = load_file(adapter / plain.WEIGHTS)
+    lora.require_finite(adapter, state)
+    if any(not name.endswith(_SIDES) for name in state):
+        return None
+    found: dict[str, Delta] = {}
+    for name, down in state.items():
+        if not name.endswith(_SIDES[0]):
+            continue
+        layer = name.removesuffix(_SIDES[0]).removeprefix(plain.INSIDE)
+        up = state.get(name.replace(*_SIDES))
+        if up is None:
+            raise UsageProblem(
+                f"The adapter in '{adapter}' is damaged", why=f"It has half of the weights for '{layer}'."
+            )
+        scaled = up.float() * lora.scaling(layer, config, down.shape[0])
+        found[f"{layer}.weight"] = Delta(down.float(), scaled, bool(config.get("fan_in_fan_out")))
+    return found
+
+
+class Entry(NamedTuple):
+    """A tensor of a safetensors file."""
+
+    name: str
+    start: int
+    stop: int
+
+
+def weight_files(folder: Path, names: list[str]) -> list[Path] | None:
+    """The safetensors files, or None where the weights are in another form."""
+    files = [folder / name for name in sorted(names)]
+    return files if files and all(file.suffix == ".safetensors" for file in files) else None
+
+
+def fits_files(changes: dict[str, Delta], files: list[Path]) -> bool:
+    """Whether every weight that changes is in the files under that very name."""
+    there: set[str] = set()
+    for file in files:
+        with safe_open(file, framework="pt") as opened:
+            there.update(opened.keys())
+    return set(changes) <= there
+
+
+def tensors(files: list[Path], changes: dict[str, Delta]) -> Iterator[tuple[str, torch.Tensor]]:
+    """Each tensor of the files with what an adapter adds to it, one at a time."""
+    for file in files:
+        with safe_open(file, framework="pt") as opened:
+            for name in opened.keys():  # noqa: SIM118  no dictionary
+                weight = opened.get_tensor(name)
+                yield name, changes[name].onto(weight) if name in changes else weight
+
+
+def merge_files(files: list[Path], changes: dict[str, Delta], base: Path, target: Path, tell: Tell) -> None:
+    """Write the merged weights to `target`, in files of the same names, headers and order; what does not change is copied."""
+    total = sum(file.stat().st_size for file in files)
+    done = 0
+    for file in files:
+        place = target / file.relative_to(base)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("rb") as source, place.open("wb") as sink, safe_open(file, framework="pt") as opened:
+            head = int.from_bytes(source.read(8), "little")
+            source.seek(0)
+            _copy(source, sink, 8 + head)
+            for entry in _entries(source, head):
+                if entry.name in changes:
+                    merged = changes[entry.name].onto(opened.get_tensor(entry.name)).contiguous()
+                    sink.write(memoryview(merged.view(torch.uint8).numpy()))
+                else:
+                    source.seek(8 + head + entry.start)
+                    _copy(source, sink, entry.stop - entry.start)
+                tell(done + entry.stop, total)
+        done += file.stat().st_size
+
+
+def _entries(source: IO[bytes], head: int) -> list[Entry]:
+    """The tensors in the order of their bytes."""
+    source.seek(8)
+    told = json.loads(source.read(head))
+    told.pop("__metadata__", None)
+    return sorted((Entry(name, *one["data_offsets"]) for name, one in told.items()), key=lambda one: one.start)
+
+
+def _copy(source: IO[bytes], sink: IO[bytes], count: int) -> None:
+    while count:
+        part = source.read(min(count, _COPY_BYTES))
+        if not part:
+            raise UsageProblem(
+                f"'{source.name}' ends before its last weight", why="Its download may have been cut off."
+            )
+        sink.write(part)
+        count -= len(part)
+
+
+def merge_loaded(
+    folder: Path, family_name: str, adapter: Path, changes: ModelChanges, target: Path, *, dtype: str
+) -> None:  # fmt: skip
+    """By PEFT, with the model in memory in fp32, saved in `dtype`: for all that `deltas` cannot say."""
+    family = FAMILIES.get(family_name)
+    whole = family.load(folder, dtype="float32", device="cpu", changes=changes)
+    wearer = family.wearer(whole)
+    merged = lora.load_adapters(wearer, {"merged": adapter}).merge_and_unload(adapter_names=["merged"])
+    holder = _holder(whole, wearer)
+    if holder is not None:
+        setattr(*holder, merged)
+    saved: Any = whole if whole is not wearer else merged
+    saved.to(getattr(torch, dtype))
+    saved.save_pretrained(target)
+    processor = family.processor(folder, merged if whole is wearer else whole, changes=changes)
+    if hasattr(processor, "save_pretrained"):
+        processor.save_pretrained(target)
+
+
+def _holder(whole: Any, wearer: Any) -> tuple[Any, str] | None:
+    """Where in a pipeline the part is that takes adapters."""
+    if whole is wearer:
+        return None
+    return next(
+        ((whole, name) for name in ("unet", "transformer", "model") if getattr(whole, name, None) is wearer), None
+    )
+
+
+def copy_beside(folder: Path, names: list[str], target: Path) -> None:
+    """Configurations, tokenizers and processors: what a model needs besides its weights."""
+    for name in names:
+        place = target / name
+        if not place.exists():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(folder / name, place)
