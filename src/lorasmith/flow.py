@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lorasmith.env.listing import InstalledModel, find_installed, installed_models, remove
     from lorasmith.evaluation.launch import evaluate
     from lorasmith.exports.launch import export
+    from lorasmith.exports.ollama import Ollama
     from lorasmith.exports.spec import ExportReport
     from lorasmith.hub.recognise import know_model
     from lorasmith.plan.check import check
@@ -45,6 +46,7 @@ __all__ = [
     "Foreseen",
     "InstallResult",
     "InstalledModel",
+    "Ollama",
     "PlanListener",
     "Recommendations",
     "RemoteConversation",
@@ -96,6 +98,7 @@ _PLACES = {
     "InstallResult": "env.install",
     "InstalledModel": "env.listing",
     "PlanListener": "training.planning",
+    "Ollama": "exports.ollama",
     "Recommendations": "plan.recommend",
     "RemoteConversation": "serve.converse",
     "TrainResult": "training.launch",

@@ -45,7 +45,7 @@ def _show(out: Console, report: ExportReport) -> None:
         answers = wanted if parity.needs_same_answers else "as it comes"
         table.add_row("greedy answers", f"{parity.same_answers} of {total} equal", answers)
         table.add_row(
-            "first token's distribution",
+            "distributions along them",
             f"at most {parity.largest_distance:.4f} apart",
             f"≤ {parity.limit:g} for {parity.form}",
         )

@@ -46,9 +46,11 @@ async def _one(engine: ChildServer, talk: list[dict[str, Any]], *, templated: bo
         "cache_prompt": False, "samplers": ["temperature"],
         **({"lora": [{"id": 0, "scale": 1.0}]} if engine.adapters else {}),
     })  # fmt: skip
-    probabilities = told.get("completion_probabilities") or [{}]
-    first = {one["id"]: math.exp(one["logprob"]) for one in probabilities[0].get("top_logprobs", ())}
+    chances = [
+        {one["id"]: math.exp(one["logprob"]) for one in at.get("top_logprobs", ())}
+        for at in told.get("completion_probabilities") or []
+    ]
     answer = list(told.get("tokens") or [])
     if told.get("stop_type") == "eos" and answer:
         answer.pop()
-    return Said(ids, answer, first, talk[-1]["content"])
+    return Said(ids, answer, chances, talk[-1]["content"])

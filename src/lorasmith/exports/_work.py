@@ -53,9 +53,10 @@ def written(wish: Wish, kind: Any, target: Path, *, quantize: str = "", adapter:
 
 
 def _said(told: Any) -> list[Said]:
-    first = [{int(token): chance for token, chance in one["first"].items()} for one in told or []]
-    rows = zip(told or [], first, strict=True)
-    return [Said(one["ids"], one["answer"], chances, one["prompt"], one["pieces"]) for one, chances in rows]
+    return [
+        Said(one["ids"], one["answer"], [dict(at) for at in one["chances"]], one["prompt"], one["pieces"])
+        for one in told or []
+    ]
 
 
 def require_equal(report: ParityReport, wish: Wish) -> None:
@@ -85,6 +86,19 @@ def whole_folder(folder: Path, fill: Callable[[Path], None], *, need_bytes: int)
         )  # fmt: skip
     with _room(folder):
         paths.write_folder(folder, fill)
+
+
+def new_files(folder: Path, fill: Callable[[Path], None], *, need_bytes: int) -> None:
+    """As `whole_folder`, but what is in the folder stays beside the new files, which replace those of their names at the end."""
+    fresh = folder.with_name(f".{folder.name}.new")
+
+    try:
+        whole_folder(fresh, fill, need_bytes=need_bytes)
+        paths.make_folder(folder)
+        for file in sorted(fresh.iterdir()):
+            file.replace(folder / file.name)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 EXACT = "exact"
-# The largest distance of first-token distributions that passes, by what the numbers are stored as. Small models' ones are
+# The largest distance of distributions that passes, by what the numbers are stored as. Small models' ones are
 # flatter than large ones', and move more.
 LIMITS = {
     EXACT: 1e-3, "float32": 1e-3, "f32": 1e-3, "float16": 0.02, "f16": 0.02, "bfloat16": 0.1, "bf16": 0.1, "q8_0": 0.1,
@@ -30,8 +30,8 @@ class Said(NamedTuple):
     """The rendered prompt."""
     answer: Sequence[int]
     """Greedy, to its end or to the limit."""
-    first: Mapping[int, float]
-    """Probabilities of the likeliest first tokens of the answer, by id."""
+    chances: Sequence[Mapping[int, float]]
+    """For each token of the answer the probabilities of the likeliest, by id."""
     prompt: str = ""
     pieces: Sequence[str] = ()
     """The prompt's tokens as text."""
@@ -46,7 +46,7 @@ class ParityRow(BaseModel):
     same_ids: bool
     same_answer: bool
     distance: float
-    """Total variation of the first token's distribution, 0 to 1."""
+    """Total variation, 0 to 1, of the distributions of the answer's tokens: the mean up to where the answers part."""
     difference: str = ""
     """The first token that differs."""
 
@@ -95,8 +95,8 @@ class ParityReport(BaseModel):
         far = max(self.rows, key=lambda row: row.distance)
         if far.distance > self.limit:
             return (
-                f"The first token of the answer is drawn from another distribution: {far.distance:.3f} apart, and {self.limit:g} "
-                f"is the limit for {self.form}, after '{far.prompt[-60:]}'."
+                f"The answer to '…{far.prompt[-60:]}' is taken from other distributions: {far.distance:.3f} apart, "
+                f"and {self.limit:g} is the limit for {self.form}."
             )
         row = next(row for row in self.rows if not row.same_answer)
         return f"{len(self.rows) - self.same_answers} of {len(self.rows)} answers differ: {row.difference}"
@@ -122,7 +122,7 @@ def _row(trained: Said, exported: Said) -> ParityRow:
         difference = _first(trained.answer, exported.answer, (), "of the answer")
     return ParityRow(
         prompt=trained.prompt, same_ids=same_ids, same_answer=same_answer, difference=difference,
-        distance=_distance(trained.first, exported.first),
+        distance=_mean_distance(trained, exported),
     )  # fmt: skip
 
 
@@ -132,6 +132,16 @@ def _first(one: Sequence[int], other: Sequence[int], pieces: Sequence[str], wher
     told = [str(row[place]) if place < len(row) else "nothing" for row in (one, other)]
     piece = f" ('{pieces[place]}')" if place < len(pieces) else ""
     return f"token {place + 1} {where} is {told[0]}{piece} as trained, and {told[1]} as exported"
+
+
+def _mean_distance(trained: Said, exported: Said) -> float:
+    """Up to the first token where the answers part; what comes behind it has another past."""
+    both = list(zip(trained.chances, exported.chances, strict=False))
+    same = next(
+        (at for at, (a, b) in enumerate(zip(trained.answer, exported.answer, strict=False)) if a != b), len(both)
+    )
+    apart = [_distance(one, other) for one, other in both[: same + 1]]
+    return sum(apart) / len(apart) if apart else 0.0
 
 
 def _distance(one: Mapping[int, float], other: Mapping[int, float]) -> float:

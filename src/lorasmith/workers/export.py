@@ -177,11 +177,11 @@ def _said(
             input_ids=given, attention_mask=torch.ones_like(given), do_sample=False, max_new_tokens=job.max_new_tokens,
             eos_token_id=stops, pad_token_id=tokenizer.pad_id, output_scores=True, return_dict_in_generate=True,
         )  # fmt: skip
-        chances = out.scores[0][0].float().softmax(-1).topk(min(_TOP, out.scores[0].shape[-1]))
+        tops = [scores[0].float().softmax(-1).topk(min(_TOP, scores.shape[-1])) for scores in out.scores]
         answer = out.sequences[0, len(ids) :].tolist()
         said.append({
             "ids": ids, "answer": [one for one in answer if one not in stops], "prompt": str(talk[-1]["content"]),
-            "first": dict(zip(chances.indices.tolist(), chances.values.tolist(), strict=True)),
+            "chances": [list(zip(top.indices.tolist(), top.values.tolist(), strict=True)) for top in tops],
             "pieces": [tokenizer.encoder.id_to_token(one) or "" for one in ids],
         })  # fmt: skip
         events.send(Progress(stage="compare", done=len(said), total=len(prompts), unit="prompts"))

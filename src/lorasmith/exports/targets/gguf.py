@@ -18,7 +18,7 @@ from lorasmith.engines import ENGINES
 from lorasmith.engines.llama_cpp import server_command
 from lorasmith.exports._base import Target, Wish
 from lorasmith.exports._llama import said_by_llama
-from lorasmith.exports._work import MAX_NEW_TOKENS, Written, reported, require_equal, whole_folder, written
+from lorasmith.exports._work import MAX_NEW_TOKENS, Written, new_files, reported, require_equal, written
 from lorasmith.exports.parity import ParityReport, compare
 from lorasmith.exports.spec import ExportReport
 from lorasmith.hub.recognise import recognise_folder
@@ -77,7 +77,7 @@ class Gguf(Target):
             found.append(self._adapter(wish, folder) if wish.spec.adapter_only else self._model(wish, folder, quantize))
 
         need = int(wish.facts.num_parameters * _SHARES.get(quantize, 1.0))
-        whole_folder(wish.out, fill, need_bytes=need if quantize in OWN else need + 2 * wish.facts.num_parameters)
+        new_files(wish.out, fill, need_bytes=need if quantize in OWN else need + 2 * wish.facts.num_parameters)
         return found[0]
 
     def _model(self, wish: Wish, folder: Path, quantize: str) -> ExportReport:
