@@ -37,6 +37,7 @@ from lorasmith.demo import MODEL_FOLDER
 from lorasmith.engines import ENGINES, EngineSpec, GenerateRequest
 from lorasmith.engines._answer import Answer, Chunk
 from lorasmith.engines._pieces import Pieces
+from lorasmith.engines.llama_cpp import server_command
 from lorasmith.hub.recognise import recognise_folder
 
 KINDS = ("llama_cpp", "vllm")
@@ -91,8 +92,10 @@ def answers_of(kind: str, spec: EngineSpec, prompts=PROMPTS, **options):
 @pytest.fixture(scope="module")
 def real_llama(tmp_path_factory) -> Path:
     """A folder with the demo model, and the same weights in a GGUF file of fp32."""
-    if not shutil.which(os.environ.get("LLAMA_SERVER") or "llama-server"):
-        pytest.skip("llama.cpp is not installed: no llama-server in PATH, and LLAMA_SERVER names none")
+    if not server_command():
+        pytest.skip(
+            "llama.cpp is not installed: no llama-server in PATH, LLAMA_SERVER names none, and no package xllamacpp"
+        )
     if importlib.util.find_spec("gguf") is None:
         pytest.skip("the package gguf is not installed, which writes the model for llama.cpp")
     folder = tmp_path_factory.mktemp("llama_cpp") / "model"
@@ -643,7 +646,9 @@ def test_what_an_engine_lacks_is_said_with_the_cure(tiny_llama, installed, tmp_p
     assert "'/nowhere/llama-server', which is no program" in llama.lacks(facts)
     monkeypatch.delenv("LLAMA_SERVER")
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert "Install llama.cpp" in llama.lacks(facts)
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "xllamacpp" else found(name))
+    assert "pip install 'lorasmith[gguf]'" in llama.lacks(facts)
     if importlib.util.find_spec("vllm") is None:
         assert f"uv pip install --python {sys.executable} vllm" in vllm.lacks(facts)
     other = facts.model_copy(update={"family": "embedding", "architecture_type": "encoder-only"})

@@ -153,9 +153,9 @@ def _name_of(folder: Path) -> str:
 def _common_base(sources: dict[str, Path]) -> dict[str, str]:
     """The base of all of them. Raises UsageProblem where it is not one."""
     bases = {name: base_of(folder) for name, folder in sources.items()}
-    marks = {one["fingerprint"] for one in bases.values() if one["fingerprint"]}
-    names = {one["id"].lower() for one in bases.values() if one["id"]}
-    if len(marks) > 1 or (not marks and len(names) > 1):
+    marks = {one["fingerprint"] for one in bases.values()}
+    names = {Path(one["id"]).name.lower() for one in bases.values() if one["id"]}
+    if len(marks - {""}) > 1 or ("" in marks and len(names) > 1):
         told = "; ".join(f"{name}: {one['id'] or '?'} {one['revision'][:10]}".strip() for name, one in bases.items())
         raise UsageProblem("Adapters of different bases cannot be combined", why=f"{told}.")
     return next((one for one in bases.values() if one["fingerprint"]), next(iter(bases.values())))

@@ -105,9 +105,8 @@ def new_files(folder: Path, fill: Callable[[Path], None], *, need_bytes: int) ->
 def _room(folder: Path) -> Generator[None]:
     try:
         yield
-    except BaseException as error:
-        shutil.rmtree(folder.with_name(f".{folder.name}.partial"), ignore_errors=True)
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
             raise EnvironmentProblem(
                 "The disk is full", why=f"In '{folder.parent}'. What was there before is as it was.",
                 fix="Make room, or name another place: --out FOLDER",

@@ -21,6 +21,7 @@ from lorasmith.core.events import Listener, Progress, Step
 _USUAL = "http://127.0.0.1:11434"
 _PART_BYTES = 8 * 2**20
 _CALL_SECONDS = 600.0
+_OK, _REFUSED, _NOT_FOUND = 200, 400, 404
 
 
 class OllamaModel(NamedTuple):
@@ -73,7 +74,7 @@ class Ollama:
         """Its digest; what Ollama has already is not sent again."""
         digest = f"sha256:{_sha256(file)}"
         with self._client() as client, self._reached():
-            if client.head(f"/api/blobs/{digest}").status_code == httpx2.codes.OK:
+            if client.head(f"/api/blobs/{digest}").status_code == _OK:
                 return digest
             self._checked(client.post(f"/api/blobs/{digest}", content=_parts(file, listener)))
         return digest
@@ -85,7 +86,7 @@ class Ollama:
             self._reached(),
             client.stream("POST", "/api/create", json={"model": name, "stream": True, **wish}) as answer,
         ):
-            if answer.status_code != httpx2.codes.OK:
+            if answer.status_code != _OK:
                 answer.read()
                 self._checked(answer)
             status = ""
@@ -126,13 +127,13 @@ class Ollama:
             raise EnvironmentProblem(f"What answers at {self.url} is not Ollama", why=f"{error}.") from None
 
     def _checked(self, answer: httpx2.Response) -> httpx2.Response:
-        if answer.status_code < httpx2.codes.BAD_REQUEST:
+        if answer.status_code < _REFUSED:
             return answer
         try:
             why = str(answer.json().get("error"))
         except (ValueError, AttributeError):
             why = answer.text[:500] or f"HTTP status {answer.status_code}"
-        if answer.status_code == httpx2.codes.NOT_FOUND:
+        if answer.status_code == _NOT_FOUND:
             raise NotFoundProblem("Ollama does not have that", why=why)
         raise EnvironmentProblem("Ollama refuses", why=why)
 
