@@ -1,0 +1,388 @@
+"""Exports as their user has them: merged, GGUF, Ollama; each read back and compared with what was trained."""
+
+from __future__ import annotations
+
+import errno
+import importlib.util
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from tests.conftest import Run, write_rows
+from tests.plain_adapters import plain_adapter
+from tests.stand_in_ollama import ollama
+from transformers import AutoModelForCausalLM
+
+from lorasmith import flow
+from lorasmith.core.errors import DataProblem, EnvironmentProblem, NotFoundProblem, UsageProblem
+from lorasmith.data.tokenizer import TEMPLATES, load_tokenizer
+from lorasmith.exports._modelfile import turns_of
+from lorasmith.exports.parity import Said, compare
+from lorasmith.workers.lora import load_adapters
+
+IDS = torch.tensor([[1, 5, 60, 70, 80, 90, 100]])
+needs_llama = pytest.mark.skipif(
+    importlib.util.find_spec("xllamacpp") is None, reason="the package xllamacpp is not installed"
+)
+
+
+@pytest.fixture
+def prompts(tmp_path: Path) -> Path:
+    return write_rows(
+        tmp_path / "prompts.jsonl", [{"prompt": f"What is {n} and {n + 1}?", "completion": "x"} for n in range(20)]
+    )
+
+
+@pytest.fixture
+def adapter(tiny_llama: Path, tmp_path: Path) -> Path:
+    return plain_adapter(tiny_llama, tmp_path / "adapter")
+
+
+def wanted(model: Path, adapter: Path) -> torch.Tensor:
+    with torch.inference_mode():
+        return load_adapters(AutoModelForCausalLM.from_pretrained(model), {"a": adapter})(IDS).logits
+
+
+def logits(folder: Path) -> torch.Tensor:
+    with torch.inference_mode():
+        return AutoModelForCausalLM.from_pretrained(folder)(IDS).logits
+
+
+# Merged.
+
+
+def test_a_merge_answers_as_base_and_adapter_did(
+    tiny_llama: Path, adapter: Path, prompts: Path, home: Path, lorasmith: Run
+) -> None:
+    """ADP-3, EXP-1, EXP-4: the same shards, logits within 1e-3 in fp32, and the gate's table."""
+    model = home / "sharded"
+    AutoModelForCausalLM.from_pretrained(tiny_llama).save_pretrained(model, max_shard_size="60KB")
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        if (tiny_llama / name).exists():
+            shutil.copyfile(tiny_llama / name, model / name)
+    said = lorasmith("export", model, "--adapter", adapter, "--out", home / "out", "--data", prompts).stdout
+    assert said.count("20 of 20 equal") == 2
+    assert torch.allclose(logits(home / "out"), wanted(tiny_llama, adapter), atol=1e-3)
+    files = sorted(file.name for file in model.glob("*.safetensors*"))
+    assert len(files) > 3
+    assert files == sorted(file.name for file in (home / "out").glob("*.safetensors*"))
+    for file in files[:-1]:
+        with safe_open(model / file, "pt") as one, safe_open(home / "out" / file, "pt") as other:
+            assert list(one.keys()) == list(other.keys())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"use_dora": True}, {"use_rslora": True}, {"modules_to_save": ["lm_head"]}, {"rank_pattern": {"q_proj": 2}}],
+)
+def test_whatever_lora_can_be_is_merged(
+    tiny_llama: Path, tmp_path: Path, prompts: Path, options: dict[str, Any]
+) -> None:
+    """ADP-3: from file to file where it is matrices, by PEFT where it is more; the same logits either way."""
+    made = plain_adapter(tiny_llama, tmp_path / "made", **options)
+    report = flow.export(str(tiny_llama), adapter=str(made), out=str(tmp_path / "out"), data=str(prompts))
+    assert report.parity is not None
+    assert report.parity.is_equal
+    assert torch.allclose(logits(tmp_path / "out"), wanted(tiny_llama, made), atol=1e-3)
+
+
+def test_gpt2s_turned_weights_are_merged(every_tiny_model: dict[str, Path], tmp_path: Path) -> None:
+    """ADP-3: weights that are stored (in, out)."""
+    model = every_tiny_model["gpt2"]
+    made = plain_adapter(model, tmp_path / "made", target_modules=["c_attn", "c_fc"], fan_in_fan_out=True)
+    flow.export(str(model), adapter=str(made), out=str(tmp_path / "out"), prompts=3)
+    assert torch.allclose(logits(tmp_path / "out"), wanted(model, made), atol=1e-3)
+
+
+def test_other_families_are_merged_too(every_tiny_model: dict[str, Path], tmp_path: Path) -> None:
+    """ADP-3: a pipeline's part that draws; nothing can be asked of it, and that is said."""
+    import diffusers
+    from tests.integration.test_adapters import kohya_file
+
+    model = every_tiny_model["stable_diffusion"]
+    flow.import_adapter(str(kohya_file(model, tmp_path / "style.safetensors")), base=str(model), name="style")
+    report = flow.export(str(model), adapter="style", out=str(tmp_path / "out"))
+    assert report.parity is None
+    assert report.notes
+    merged = diffusers.StableDiffusionPipeline.from_pretrained(tmp_path / "out", safety_checker=None).unet.state_dict()
+    before = diffusers.StableDiffusionPipeline.from_pretrained(model, safety_checker=None).unet.state_dict()
+    moved = {name for name in before if not torch.equal(before[name], merged[name])}
+    assert moved
+    assert all("to_q" in name or "to_v" in name for name in moved)
+
+
+def test_a_merge_into_what_is_quantized_is_refused(tiny_llama: Path, adapter: Path, tmp_path: Path) -> None:
+    """ADP-3: never into what 4 bit left of the weights."""
+    model = tmp_path / "quantized"
+    shutil.copytree(tiny_llama, model)
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(
+        json.dumps(config | {"quantization_config": {"quant_method": "gptq", "bits": 4}})
+    )
+    with pytest.raises(UsageProblem, match=r"stored quantized \(gptq\)"):
+        flow.export(str(model), adapter=str(adapter), out=str(tmp_path / "out"))
+
+
+def test_a_full_disk_leaves_what_was_there(
+    tiny_llama: Path, adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """EXP-1: the old export is intact, nothing half is left, and it is said; before and in the middle of it."""
+    from lorasmith.exports import _work
+
+    out = tmp_path / "out"
+    flow.export(str(tiny_llama), adapter=str(adapter), out=str(out), prompts=2)
+    before = {file.name: file.read_bytes() for file in out.iterdir()}
+
+    def full(*_: Any, **__: Any) -> Any:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copyfile", full)
+        patch.setattr(_work, "run", full)
+        with pytest.raises(EnvironmentProblem, match="The disk is full"):
+            flow.export(str(tiny_llama), adapter=str(adapter), out=str(out), prompts=2)
+    assert {file.name: file.read_bytes() for file in out.iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_an_export_is_refused_by_name(tiny_llama: Path, adapter: Path, tmp_path: Path) -> None:
+    """EXP-1: an unknown target, no adapter where one is needed, a folder of other files, an unknown quantization."""
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.txt").write_text("years of work")
+    for options, problem, says in (
+        ({"to": "ggfu"}, NotFoundProblem, "Did you mean 'gguf'"),
+        ({"to": "adapter"}, EnvironmentProblem, "No adapter is named"),
+        ({"adapter": str(adapter), "out": str(tmp_path / "full")}, UsageProblem, "holds other files"),
+        ({"to": "gguf", "quantize": "q4_k_m"}, EnvironmentProblem, "q4_k_m is made by llama-quantize"),
+    ):
+        with pytest.raises(problem, match=says):
+            flow.export(str(tiny_llama), **options)
+    assert (tmp_path / "full" / "thesis.txt").exists()
+
+
+# GGUF.
+
+
+@needs_llama
+@pytest.mark.parametrize("name", ["llama", "mistral", "qwen2", "qwen3"])
+def test_llama_cpp_says_what_was_trained(
+    every_tiny_model: dict[str, Path], tmp_path: Path, prompts: Path, name: str
+) -> None:
+    """EXP-2, EXP-4: written by the package gguf, read back by a real llama.cpp: tokens, greedy answers, distributions."""
+    model = every_tiny_model[name]
+    made = plain_adapter(model, tmp_path / "made")
+    for quantize in ("f32", "q8_0"):
+        report = flow.export(
+            str(model), adapter=str(made), to="gguf", quantize=quantize, out=str(tmp_path / "out"), data=str(prompts)
+        )
+        assert report.parity is not None
+        assert report.parity.reader == "llama.cpp"
+        assert report.parity.same_ids == 20
+        assert report.parity.is_equal
+    assert report.parity.largest_distance > 0
+    assert sorted(file.suffix for file in (tmp_path / "out").glob("*.gguf")) == [".gguf", ".gguf"], (
+        "the first one stays"
+    )
+
+
+@needs_llama
+@pytest.mark.parametrize(
+    "options", [{}, {"use_rslora": True}, {"rank_pattern": {"q_proj": 2}, "alpha_pattern": {"v_proj": 5}}]
+)
+def test_an_adapter_alone_is_put_on_its_base_by_llama_cpp(
+    tiny_llama: Path, tmp_path: Path, prompts: Path, options: Any
+) -> None:
+    """EXP-2: ranks and scalings of each layer are kept."""
+    made = plain_adapter(tiny_llama, tmp_path / "made", **options)
+    report = flow.export(
+        str(tiny_llama), adapter=str(made), to="gguf", adapter_only=True, out=str(tmp_path / "out"), data=str(prompts)
+    )
+    assert report.parity is not None
+    assert report.parity.same_answers == 20
+    assert list(report.files) == ["made-lora.gguf"]
+
+
+@needs_llama
+def test_a_broken_template_is_caught(
+    tiny_llama: Path, adapter: Path, tmp_path: Path, prompts: Path, monkeypatch: Any
+) -> None:
+    """EXP-4: the first differing token is named, nothing is kept, and --allow-mismatch keeps it."""
+    from lorasmith.exports.targets import gguf
+
+    true = gguf.written
+
+    def broken(wish: Any, kind: Any, target: Path, **options: Any) -> Any:
+        made = true(wish, kind, target, **options)
+        told = target.read_bytes()
+        assert b"<|im_end|>\n" in told
+        target.write_bytes(told.replace(b"<|im_end|>\n{% endfor %}", b"<|im_end|> {% endfor %}"))
+        return made
+
+    monkeypatch.setattr(gguf, "written", broken)
+    asked: dict[str, Any] = {
+        "adapter": str(adapter),
+        "to": "gguf",
+        "quantize": "f32",
+        "out": str(tmp_path / "out"),
+        "data": str(prompts),
+    }
+    with pytest.raises(DataProblem, match=r"20 of 20 prompts become other tokens: token \d+ of the prompt is \d+"):
+        flow.export(str(tiny_llama), **asked)
+    assert not (tmp_path / "out").exists()
+    report = flow.export(str(tiny_llama), allow_mismatch=True, **asked)
+    assert report.parity is not None
+    assert not report.parity.is_equal
+    assert (tmp_path / "out" / "adapter-F32.gguf").exists()
+
+
+@needs_llama
+def test_an_export_is_served_by_the_package(tiny_llama: Path, adapter: Path, tmp_path: Path, lorasmith: Run) -> None:
+    """SRV-2, EXP-2: the folder that an export leaves is a model for `generate`, without llama.cpp being installed."""
+    flow.export(str(tiny_llama), adapter=str(adapter), to="gguf", quantize="f32", out=str(tmp_path / "out"), prompts=2)
+    assert lorasmith("check", tmp_path / "out").stdout
+    by_llama = lorasmith(
+        "generate", tmp_path / "out", "--prompt", "What is two?", "--max-new-tokens", "8", "--temperature", "0"
+    ).stdout
+    ours = lorasmith(
+        "generate",
+        tiny_llama,
+        "--adapter",
+        adapter,
+        "--prompt",
+        "What is two?",
+        "--max-new-tokens",
+        "8",
+        "--temperature",
+        "0",
+    ).stdout
+    assert by_llama == ours
+
+
+# The gate itself.
+
+
+def said(ids: list[int], answer: list[int], chances: list[dict[int, float]]) -> Said:
+    return Said(ids, answer, chances, "Why?", ["a", "b", "c"])
+
+
+def test_the_gate_tells_what_differs() -> None:
+    """EXP-4: other tokens, another distribution, another answer; and what is equal."""
+    one = said([1, 2, 3], [7, 8], [{7: 0.9, 8: 0.1}, {8: 1.0}])
+    assert compare([one], [one], form="f32", reader="x").is_equal
+    other = compare([one], [one._replace(ids=[1, 5, 3])], form="f32", reader="x")
+    assert "token 2 of the prompt is 2 ('b') as trained, and 5 as exported" in other.trouble
+    shorter = compare([one], [one._replace(ids=[1, 2])], form="f32", reader="x")
+    assert "token 3 of the prompt is 3 ('c') as trained, and nothing as exported" in shorter.trouble
+    moved = one._replace(chances=[{7: 0.6, 8: 0.4}, {8: 1.0}])
+    assert compare([one], [moved], form="f16", reader="x").largest_distance == pytest.approx(0.15)
+    assert "other distributions: 0.150 apart" in compare([one], [moved], form="f16", reader="x").trouble
+    assert compare([one], [moved], form="q4_0", reader="x").is_equal
+    answers = compare([one], [one._replace(answer=[7, 9])], form="f32", reader="x")
+    assert "1 of 1 answers differ: token 2 of the answer is 8 as trained, and 9 as exported" in answers.trouble
+    assert compare([one], [one._replace(answer=[7, 9])], form="q8_0", reader="x").is_equal
+
+
+# Ollama.
+
+
+@needs_llama
+def test_a_model_is_put_into_ollama(
+    tiny_llama: Path, adapter: Path, prompts: Path, home: Path, lorasmith: Run, monkeypatch: Any
+) -> None:
+    """EXP-3: Modelfile, blob by digest, create, an answer; what is there already is not sent again; list and remove."""
+    with ollama(monkeypatch) as server:
+        command = ("export", tiny_llama, "--adapter", adapter, "--to", "ollama", "--name", "my-task", "--data", prompts)
+        shown = lorasmith(*command, "--system", "Be brief.").stdout
+        assert "20 of 20 equal" in shown
+        assert "my-task in Ollama at" in shown
+        made = server.models["my-task"]
+        assert made["parameters"]["stop"][0] == "<|im_end|>"
+        assert made["system"] == "Be brief."
+        text = next(home.glob("exports/*/Modelfile")).read_text()
+        assert text.startswith("FROM ./my-task-Q8_0.gguf\nTEMPLATE")
+        assert 'PARAMETER stop "<|im_end|>"' in text
+        posts = [one for one in server.seen if one.startswith("POST /api/blobs")]
+        lorasmith(*command, "--system", "Be brief.")
+        assert [one for one in server.seen if one.startswith("POST /api/blobs")] == posts
+        assert "my-task" in lorasmith("ollama", "list").stdout
+        lorasmith("ollama", "remove", "my-task", "--yes")
+        assert not server.models
+        assert "not found" in lorasmith("ollama", "remove", "my-task", "--yes", code=3).stderr
+
+
+@needs_llama
+def test_ollamas_troubles_are_told(tiny_llama: Path, adapter: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    """EXP-3: not running, an error in the middle, no answer, a name that it would not take."""
+    asked: dict[str, Any] = {"adapter": str(adapter), "to": "ollama", "out": str(tmp_path / "out"), "prompts": 2}
+    monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
+    with pytest.raises(EnvironmentProblem, match=r"Ollama does not answer at http://127\.0\.0\.1:9"):
+        flow.export(str(tiny_llama), name="m", **asked)
+    assert not (tmp_path / "out").exists(), "no minutes are spent on a file before"
+    with pytest.raises(UsageProblem, match="cannot be a model"):
+        flow.export(str(tiny_llama), name="a/b", **asked)
+    with ollama(monkeypatch) as server:
+        server.trouble = "create"
+        with pytest.raises(EnvironmentProblem, match="unsupported architecture"):
+            flow.export(str(tiny_llama), name="m", **asked)
+        server.trouble = "silent"
+        with pytest.raises(DataProblem, match="does not answer in Ollama"):
+            flow.export(str(tiny_llama), name="m", **asked)
+        assert not server.models, "what does not answer is not left there"
+
+
+LLAMA3 = (
+    "{{ bos_token }}{% for m in messages %}<|start_header_id|>{{ m.role }}<|end_header_id|>\n\n{{ m.content }}<|eot_id|>{% endfor %}"
+    "{% if add_generation_prompt %}<|start_header_id|>assistant<|end_header_id|>\n\n{% endif %}"
+)
+QWEN = (
+    "{% if messages[0].role != 'system' %}<|im_start|>system\nYou are helpful.<|im_end|>\n{% endif %}{% for m in messages %}"
+    "<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+GEMMA = (
+    "{{ bos_token }}{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}<start_of_turn>"
+    "{{ 'model' if m.role == 'assistant' else m.role }}\n{{ m.content }}<end_of_turn>\n{% endfor %}"
+    "{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}"
+)
+DATED = "{% for m in messages %}{{ loop.index }}: {{ m.content }}\n{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    "source", [*TEMPLATES.values(), LLAMA3, QWEN, GEMMA], ids=[*TEMPLATES, "llama3", "qwen", "gemma"]
+)
+def test_a_chat_template_is_said_in_ollamas_language(tiny_llama: Path, tmp_path: Path, source: str) -> None:
+    """EXP-3: the template in Go's words writes what Jinja wrote, for conversations that it was not made from."""
+    from tests.stand_in_ollama import rendered
+
+    (tmp_path / "own.jinja").write_text(source)
+    tokenizer = load_tokenizer(tiny_llama, template=str(tmp_path / "own.jinja"))
+    turns = turns_of(tokenizer, adds_bos=False)
+    for talk in (
+        [("user", "Hi {{ there }}")], [("system", "S"), ("user", "U")],
+        [("user", "1"), ("assistant", "2\n"), ("user", "3"), ("assistant", "4"), ("user", "5")],
+    ):  # fmt: skip
+        messages: Any = [{"role": role, "content": content} for role, content in talk]
+        assert rendered(turns.template(), list(messages), turns.default_system) == tokenizer.render(
+            messages, prompt=True
+        )
+
+
+def test_a_template_that_ollama_cannot_say_is_refused(tiny_llama: Path, tmp_path: Path) -> None:
+    """EXP-3: turns that depend on where they stand."""
+    (tmp_path / "own.jinja").write_text(DATED)
+    with pytest.raises(UsageProblem, match="cannot be said in"):
+        turns_of(load_tokenizer(tiny_llama, template=str(tmp_path / "own.jinja")), adds_bos=False)
+
+
+def test_nan_in_an_adapter_stops_an_export(tiny_llama: Path, adapter: Path, tmp_path: Path) -> None:
+    """EXP-1"""
+    file = adapter / "adapter_model.safetensors"
+    save_file({name: weight * float("nan") for name, weight in load_file(file).items()}, file)
+    with pytest.raises(UsageProblem, match="no finite numbers"):
+        flow.export(str(tiny_llama), adapter=str(adapter), out=str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
