@@ -137,7 +137,7 @@ def rendered(template: str, messages: list[dict[str, str]], system: str) -> str:
     body, end = rest.rsplit("{{ end }}{{ end }}", 1)
     branches = dict(
         re.findall(
-            r'if eq \.Role "(\w+)" }}(.*?)(?=\{\{ else if eq \.Role|$)', body.removeprefix("{{ "), flags=re.DOTALL
+            r'if eq \.Role "(\w+)" }}(.*?)(?=\{\{ else if eq \.Role|\Z)', body.removeprefix("{{ "), flags=re.DOTALL
         )
     )
     parts = [begin]

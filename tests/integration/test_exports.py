@@ -143,8 +143,7 @@ def test_a_full_disk_leaves_what_was_there(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr(shutil, "copyfile", full)
-        patch.setattr(_work, "run", full)
+        patch.setattr(_work, "Worker", full)
         with pytest.raises(EnvironmentProblem, match="The disk is full"):
             flow.export(str(tiny_llama), adapter=str(adapter), out=str(out), prompts=2)
     assert {file.name: file.read_bytes() for file in out.iterdir()} == before
@@ -247,7 +246,7 @@ def test_an_export_is_served_by_the_package(tiny_llama: Path, adapter: Path, tmp
     flow.export(str(tiny_llama), adapter=str(adapter), to="gguf", quantize="f32", out=str(tmp_path / "out"), prompts=2)
     assert lorasmith("check", tmp_path / "out").stdout
     by_llama = lorasmith(
-        "generate", tmp_path / "out", "--prompt", "What is two?", "--max-new-tokens", "8", "--temperature", "0"
+        "generate", tmp_path / "out", "--prompt", "What is two?", "--max-new-tokens", "2", "--temperature", "0"
     ).stdout
     ours = lorasmith(
         "generate",
@@ -257,7 +256,7 @@ def test_an_export_is_served_by_the_package(tiny_llama: Path, adapter: Path, tmp
         "--prompt",
         "What is two?",
         "--max-new-tokens",
-        "8",
+        "2",
         "--temperature",
         "0",
     ).stdout

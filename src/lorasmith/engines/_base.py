@@ -33,6 +33,8 @@ class EngineSpec(BaseModel):
     log_path: Path
     stop_ids: list[int] = []
     """Tokens after which any answer is over."""
+    cache_dtype: Literal["float16", "float32"] = "float16"
+    """What llama.cpp keeps of earlier tokens in."""
 
 
 class GenerateRequest(BaseModel):

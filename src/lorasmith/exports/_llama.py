@@ -20,9 +20,12 @@ def said_by_llama(
     model: ModelFacts, conversations: Sequence[list[dict[str, Any]]], *, templated: bool, max_new_tokens: int, log: Path,
     adapter: Path | None = None,
 ) -> list[Said]:  # fmt: skip
-    """What llama.cpp answers, with its own tokenizer and the file's chat template; `adapter` is a folder with one as GGUF."""
+    """What llama.cpp answers, with its own tokenizer and the file's chat template; `adapter` is a folder with one as GGUF.
+
+    What it keeps of earlier tokens is in fp32, not in its usual fp16, so that only the file is compared.
+    """
     adapters = {"exported": adapter} if adapter else {}
-    spec = EngineSpec(model=model, device="cpu", adapters=adapters, max_rows=1, log_path=log)
+    spec = EngineSpec(model=model, device="cpu", adapters=adapters, max_rows=1, log_path=log, cache_dtype="float32")
     return asyncio.run(_said(spec, conversations, templated=templated, max_new_tokens=max_new_tokens))
 
 
@@ -46,11 +49,20 @@ async def _one(engine: ChildServer, talk: list[dict[str, Any]], *, templated: bo
         "cache_prompt": False, "samplers": ["temperature"],
         **({"lora": [{"id": 0, "scale": 1.0}]} if engine.adapters else {}),
     })  # fmt: skip
-    chances = [
-        {one["id"]: math.exp(one["logprob"]) for one in at.get("top_logprobs", ())}
-        for at in told.get("completion_probabilities") or []
-    ]
     answer = list(told.get("tokens") or [])
+    chances = _aligned(answer, told.get("completion_probabilities") or [])
     if told.get("stop_type") == "eos" and answer:
         answer.pop()
     return Said(ids, answer, chances, talk[-1]["content"])
+
+
+def _aligned(answer: Sequence[int], told: Sequence[dict[str, Any]]) -> list[dict[int, float]]:
+    """Probabilities for each token of the answer; empty where llama.cpp tells none, as for tokens within one character."""
+    found: list[dict[int, float]] = []
+    left = list(told)
+    for token in answer:
+        if left and left[0]["id"] == token:
+            found.append({one["id"]: math.exp(one["logprob"]) for one in left.pop(0).get("top_logprobs", ())})
+        else:
+            found.append({})
+    return found

@@ -19,6 +19,8 @@ LIMITS = {
 }  # fmt: skip
 _LEFT = 0.4
 """For 4 bit and less."""
+_TIE = 1e-5
+"""Probabilities that are nearer to each other than this may change places by rounding alone."""
 _SAME = ("exact", "float32", "f32")
 """Formats whose greedy answers have to be equal, too."""
 
@@ -114,7 +116,8 @@ def compare(trained: Sequence[Said], exported: Sequence[Said], *, form: str, rea
 
 def _row(trained: Said, exported: Said) -> ParityRow:
     same_ids = list(trained.ids) == list(exported.ids)
-    same_answer = list(trained.answer) == list(exported.answer)
+    part = _parting(trained.answer, exported.answer)
+    same_answer = part is None or _is_tie(trained, exported, part)
     difference = ""
     if not same_ids:
         difference = _first(trained.ids, exported.ids, trained.pieces, "of the prompt")
@@ -122,25 +125,38 @@ def _row(trained: Said, exported: Said) -> ParityRow:
         difference = _first(trained.answer, exported.answer, (), "of the answer")
     return ParityRow(
         prompt=trained.prompt, same_ids=same_ids, same_answer=same_answer, difference=difference,
-        distance=_mean_distance(trained, exported),
+        distance=_mean_distance(trained, exported, part),
     )  # fmt: skip
+
+
+def _parting(one: Sequence[int], other: Sequence[int]) -> int | None:
+    """The first place where two rows of tokens differ; None where they are equal."""
+    if list(one) == list(other):
+        return None
+    return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+
+
+def _is_tie(trained: Said, exported: Said, place: int) -> bool:
+    """Whether both tokens were as likely as each other, to the last digits that a sum in another order changes."""
+    if place >= min(len(trained.answer), len(exported.answer), len(trained.chances)):
+        return False
+    chances = trained.chances[place]
+    one, other = (chances.get(said.answer[place]) for said in (trained, exported))
+    return one is not None and other is not None and abs(one - other) <= _TIE
 
 
 def _first(one: Sequence[int], other: Sequence[int], pieces: Sequence[str], where: str) -> str:
     """Where two rows of tokens part."""
-    place = next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    place = _parting(one, other) or 0
     told = [str(row[place]) if place < len(row) else "nothing" for row in (one, other)]
     piece = f" ('{pieces[place]}')" if place < len(pieces) else ""
     return f"token {place + 1} {where} is {told[0]}{piece} as trained, and {told[1]} as exported"
 
 
-def _mean_distance(trained: Said, exported: Said) -> float:
+def _mean_distance(trained: Said, exported: Said, part: int | None) -> float:
     """Up to the first token where the answers part; what comes behind it has another past."""
-    both = list(zip(trained.chances, exported.chances, strict=False))
-    same = next(
-        (at for at, (a, b) in enumerate(zip(trained.answer, exported.answer, strict=False)) if a != b), len(both)
-    )
-    apart = [_distance(one, other) for one, other in both[: same + 1]]
+    both = list(zip(trained.chances, exported.chances, strict=False))[: None if part is None else part + 1]
+    apart = [_distance(one, other) for one, other in both if one and other]
     return sum(apart) / len(apart) if apart else 0.0
 
 
@@ -148,5 +164,5 @@ def _distance(one: Mapping[int, float], other: Mapping[int, float]) -> float:
     """Half the sum of differences over the tokens that both name; what one leaves out is unlikely, and not known."""
     both = set(one) & set(other)
     if not both:
-        return 1.0 if one or other else 0.0
+        return 1.0
     return 0.5 * sum(abs(one[token] - other[token]) for token in both)

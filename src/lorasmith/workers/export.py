@@ -122,6 +122,9 @@ def _write_gguf(job: ExportJob, tell: merging.Tell) -> None:
 
 
 def _template(job: ExportJob) -> str:
+    """Its source; empty for models that no text is put to."""
+    if not (job.model_folder / "tokenizer.json").exists():
+        return ""
     return load_tokenizer(job.model_folder, template=job.template).template
 
 

@@ -12,6 +12,8 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+_TYPES = {"f16": "GGML_TYPE_F16", "f32": "GGML_TYPE_F32"}
+
 
 def serve(arguments: Sequence[str] | None = None) -> None:
     """Serve until the process is asked to end."""
@@ -26,6 +28,9 @@ def serve(arguments: Sequence[str] | None = None) -> None:
     params.api_keys = [key for key in [os.environ.get("LLAMA_API_KEY")] if key]
     params.lora_init_without_apply = asked.lora_init_without_apply
     params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(path), 1.0) for path in asked.lora]
+    params.cache_type_k, params.cache_type_v = (
+        getattr(xllamacpp.ggml_type, _TYPES[kind]) for kind in (asked.keys, asked.values)
+    )
     params.ui = params.endpoint_metrics = False
     over = threading.Event()
     for one in (signal.SIGINT, signal.SIGTERM):
@@ -42,6 +47,8 @@ def _asked(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("-c", dest="context", type=int, default=0)
     parser.add_argument("-np", dest="slots", type=int, default=1)
     parser.add_argument("-ngl", dest="gpu_layers", type=int, default=-1)
+    parser.add_argument("-ctk", dest="keys", choices=_TYPES, default="f16")
+    parser.add_argument("-ctv", dest="values", choices=_TYPES, default="f16")
     parser.add_argument("--lora", type=Path, action="append", default=[])
     parser.add_argument("--lora-init-without-apply", action="store_true")
     parser.add_argument("--host", default="127.0.0.1")

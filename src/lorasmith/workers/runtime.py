@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import resource
 import sys
@@ -17,7 +18,7 @@ from typing import Any
 
 import psutil
 
-from lorasmith.core.errors import DoesNotFitProblem, LorasmithError
+from lorasmith.core.errors import DoesNotFitProblem, EnvironmentProblem, LorasmithError
 from lorasmith.core.events import Failure, Result, Writer
 from lorasmith.plan.hardware import is_busy
 
@@ -96,6 +97,10 @@ def as_problem(error: Exception) -> LorasmithError:
             "Memory ran out", why=str(error).split("\n", 1)[0],
             fix="Take fewer rows at a time (--batch-size 1), shorter rows (--max-length 256) or a lower rank (--lora-r 8).",
         )  # fmt: skip
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return EnvironmentProblem(
+            "The disk is full", why=f"{error}.", fix="Make room, or name another place for what is written."
+        )
     return LorasmithError(f"{type(error).__name__}: {error}", fix="This is a defect; the traceback is in the log.")
 
 
