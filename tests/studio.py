@@ -70,6 +70,9 @@ class StudioServer:
     def put(self, path: str, body: Any, status: int = 200) -> Any:
         return self._said(httpx2.put(self.url + path, json=body, timeout=60), status)
 
+    def patch(self, path: str, body: Any, status: int = 200) -> Any:
+        return self._said(httpx2.patch(self.url + path, json=body, timeout=60), status)
+
     def delete(self, path: str, status: int = 204, **query: Any) -> Any:
         return self._said(httpx2.delete(self.url + path, params=query, timeout=60), status)
 

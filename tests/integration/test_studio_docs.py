@@ -18,7 +18,7 @@ ROUTES = {
     "remove": "/api/models/{name}", "data": "/api/datasets/{number}/facts", "train": "/api/train", "tune": "/api/tune",
     "profiles": "/api/profiles", "evaluate": "/api/evaluate", "serve": "/api/servings", "chat": "/api/assistants/v1/chat/completions",
     "generate": "/api/assistants/v1/chat/completions", "config": "/api/system/settings", "doctor": "/api/system/doctor",
-    "extract": "/api/servings",
+    "extract": "/api/servings", "adapters": "/api/adapters", "export": "/api/exports", "ollama": "/api/ollama",
 }  # fmt: skip
 
 

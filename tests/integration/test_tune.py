@@ -323,6 +323,11 @@ def test_two_jobs_share_the_trials(run: Run, tiny_llama: Path, sums: Path, home:
         steps = [event.step for event in told(folder / "trials" / f"{number:03d}") if isinstance(event, Metric)]
         assert steps == sorted(steps), "two workers were at one trial"
     assert len(tuned(home)["scores"]) >= 2
+    late = home / "late"
+    said = run("tune", tiny_llama, "--data", sums, "--trials", "6", "--name", "s", "--output", late, *QUICK).stdout
+    assert "lies on the machine that trained it" in said, "a machine that has measured nothing reports from the study"
+    assert "adapter " not in said
+    assert json.loads((late / "tune.json").read_text())["best"] == tuned(home)["best"]
 
 
 def test_it_is_refused_before_anything_is_trained(tiny_llama: Path, sums: Path, home: Path, tmp_path: Path) -> None:

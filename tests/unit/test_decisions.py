@@ -271,3 +271,13 @@ def test_a_busy_machine_is_told_from_an_idle_one():
         for burner in burners:
             burner.kill()
             burner.wait()
+
+
+def test_an_easy_first_batch_is_no_measure_of_the_untouched_model():
+    """AUT: a rise is told against what the untouched model does on the held-out rows, where the first batch was an easy one."""
+    easy = [0.6, 2.1, 2.2, 2.2, 2.2, 2.1]
+    alone = autolearn.LossWatch()
+    assert "rose from 0.6" in [alone.add(loss) for loss in easy][4]
+    known = autolearn.LossWatch()
+    assert not any(known.add(loss, 2.26) for loss in easy)
+    assert "rose from" in [known.add(loss, 2.26) for loss in [5.0] * 5][-1]

@@ -20,6 +20,7 @@ from lorasmith.studio.routes import (
     datasets,
     evaluate,
     events,
+    exports,
     judges,
     models,
     plan,
@@ -36,7 +37,7 @@ from lorasmith.studio.state import Studio
 _ABOUT = "Datasets, trainings, searches and models of a lorasmith studio."
 _PREFIXES = ("/api", "/api/simple-lora")
 _ROUTES = (
-    events, tasks, results, plan, tune, evaluate, datasets, models, projects, assistants, judges, system, sessions,
+    events, tasks, results, plan, tune, evaluate, exports, datasets, models, projects, assistants, judges, system, sessions,
 )  # fmt: skip
 _PLACES = ("train", "tasks", "datasets", "tune", "models", "assistants", "system")
 """First steps of the page's own addresses, which lead to the one file that it is."""

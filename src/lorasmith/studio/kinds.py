@@ -14,6 +14,7 @@ from lorasmith.core.events import Listener
 from lorasmith.core.facts import DataFacts, ModelFacts
 from lorasmith.env.spec import InstallSpec
 from lorasmith.evaluation.spec import EvaluateSpec
+from lorasmith.exports.spec import ExportSpec
 from lorasmith.plan.choose import TrainPlan
 from lorasmith.serve.launch import Address
 from lorasmith.serve.spec import ServeSpec
@@ -90,6 +91,11 @@ def _evaluate(work: Work) -> Done:
     return Done({"scores": report.model_dump(mode="json", include={"scores"})["scores"], "rows": report.rows})
 
 
+def _export(work: Work) -> Done:
+    report = flow.export(ExportSpec.model_validate(dict(work.params)), on_event=work.on_event)
+    return Done(report.model_dump(mode="json"))
+
+
 def _install(work: Work) -> Done:
     spec = InstallSpec.model_validate(dict(work.params))
     result = flow.install(spec, on_event=work.on_event)
@@ -122,6 +128,7 @@ KINDS: dict[str, Kind] = {
         Kind("train", TrainSpec, _train, _adapter_folder, computes=True),
         Kind("tune", TuneSpec, _tune, _adapter_folder, computes=True),
         Kind("evaluate", EvaluateSpec, _evaluate, _evaluation_folder, computes=True),
+        Kind("export", ExportSpec, _export, None, computes=True),
         Kind("install", InstallSpec, _install, None, computes=False),
         Kind("serve", ServeSpec, _serve, None, computes=False),
     )

@@ -25,7 +25,7 @@ from lorasmith.studio.tasks import EVENTS_FILE, LOCK_FILE, Tasks, folder_of
 
 DATABASE_FILE = "studio.db"
 _BEAT_SECONDS = 2.0
-_COUNTED = frozenset({"train", "search", "download", "evaluate"})
+_COUNTED = frozenset({"train", "search", "download", "evaluate", "export", "compare"})
 """Stages whose share is the task's."""
 _CAN_GO_ON = "Stopped; it can go on"
 _LOCKED_SECONDS = 5.0

@@ -166,20 +166,21 @@ class LossWatch:
     """Tells from the losses of one step after another when the training has left the path.
 
     A loss that is no number counts at once; a rise only when the mean of some steps is far above the lowest such mean, or above
-    the first step's loss.
+    what the untouched model does: the first step's loss, or that on the held-out rows where it is higher. One batch alone may be
+    an easy one.
     """
 
     def __init__(self, recent: Sequence[float] = (), lowest: float = math.inf):
         self.recent = list(recent)
         self.lowest = lowest
 
-    def add(self, loss: float) -> str:
-        """Why this loss means that the training diverges; empty where it does not."""
+    def add(self, loss: float, base: float | None = None) -> str:
+        """Why this loss means that the training diverges; empty where it does not. `base` is the untouched model's on held-out
+        rows, where it is known."""
         if not math.isfinite(loss):
             return "the loss is no finite number"
-        self.lowest = (
-            min(self.lowest, loss) if not self.recent else self.lowest
-        )  # the untouched model's: nothing has moved yet
+        if not self.recent:  # nothing has moved yet
+            self.lowest = min(self.lowest, loss if base is None else max(loss, base))
         self.recent = [*self.recent[-_DIVERGENCE_STEPS + 1 :], loss]
         if len(self.recent) < _DIVERGENCE_STEPS:
             return ""

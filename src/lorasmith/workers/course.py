@@ -170,7 +170,7 @@ class Course(TrainerCallback):
         seconds = now - self.step_started
         self.train_seconds += seconds
         self._track(step, facts, seconds)
-        if trouble := self.watch.add(facts["loss"]):
+        if trouble := self.watch.add(facts["loss"], self.base_loss):
             raise Diverged(trouble)
         if now - self.last_told >= PROGRESS_EVERY_SECONDS or step == self.plan.steps:
             self._tell(step)

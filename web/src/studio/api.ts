@@ -3,7 +3,7 @@ import { api } from "~/shared/api/http";
 import type { Schema } from "~/shared/api/types";
 
 export type Status = "pending" | "running" | "completed" | "failed" | "stopped" | "interrupted";
-export type TaskKind = "train" | "tune" | "evaluate" | "install" | "serve";
+export type TaskKind = "train" | "tune" | "evaluate" | "export" | "install" | "serve";
 export const OVER: ReadonlySet<Status> = new Set(["completed", "failed", "stopped", "interrupted"]);
 
 /** What went wrong: what, why, what to do. */

@@ -16,7 +16,7 @@ import { useTaskWords } from "./words";
 
 const LIMIT = 50;
 const STATES = ["running", "pending", "completed", "stopped", "interrupted", "failed"] as const;
-const KINDS = ["train", "tune", "evaluate", "install", "serve"] as const;
+const KINDS = ["train", "tune", "evaluate", "export", "install", "serve"] as const;
 
 export function TasksPage() {
   const t = useTaskWords();

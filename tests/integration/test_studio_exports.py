@@ -1,0 +1,50 @@
+"""The studio's API for adapters and exports."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+from tests.plain_adapters import plain_adapter
+from tests.stand_in_ollama import ollama
+from tests.studio import running
+
+
+@pytest.mark.skipif(importlib.util.find_spec("xllamacpp") is None, reason="the package xllamacpp is not installed")
+def test_adapters_and_exports(tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """STU-5, ADP-1, ADP-3, ADP-4, EXP-1: take in, combine, shrink, rename, export as a task with its comparison, Ollama, remove."""
+    home = tmp_path / "home"
+    with ollama(monkeypatch) as server, running(home) as studio:
+        for name in ("one", "two"):
+            made = plain_adapter(tiny_llama, tmp_path / name, seed=len(name + name[0]))
+            taken = studio.post(
+                "/adapters/import", {"source": str(made), "base_model": str(tiny_llama), "name": name}, 201
+            )
+            assert taken["origin"] == "imported"
+        assert studio.post("/adapters/combine", {"adapters": ["one", "two"], "name": "both"}, 201)["rank"] == 16
+        assert studio.post("/adapters/resize", {"adapter": "both", "rank": 4}, 201)["rank_after"] == 4
+        studio.post("/adapters/combine", {"adapters": ["one", "nobody"], "name": "none"}, 404)
+        studio.patch("/adapters/both-r4", {"name": "small"})
+        assert {one["name"]: one["origin"] for one in studio.get("/adapters")} == {
+            "one": "imported", "two": "imported", "both": "combined", "small": "resized",
+        }  # fmt: skip
+        asked = {
+            "base_model": str(tiny_llama),
+            "adapter": "small",
+            "to": "gguf",
+            "export_params": {"quantize": "f32", "prompts": 3},
+        }
+        done = studio.until(studio.post("/exports", asked, 201)["id"], "completed", "failed")
+        assert done["status"] == "completed", done["error"]
+        assert [row["same_ids"] for row in done["measured"]["parity"]["rows"]] == [True] * 3
+        assert (home / "exports" / "small-gguf" / "small-F32.gguf").exists()
+        studio.post("/exports", {**asked, "export_params": {"out": "/etc"}}, 400)
+        asked |= {"to": "ollama", "export_params": {"prompts": 1}}
+        assert studio.until(studio.post("/exports", asked, 201)["id"], "completed", "failed")["status"] == "completed"
+        assert [one["name"] for one in studio.get("/ollama")] == ["small"]
+        studio.delete("/ollama/small")
+        assert not server.models
+        studio.delete("/adapters/small")
+        studio.delete("/adapters/small", 404)
+        assert not (home / "adapters" / "small").exists()
