@@ -614,7 +614,7 @@ def test_adapters_come_and_go_where_the_server_lets_them(installed, adapter, see
     for kind in KINDS:
         runs(kind, spec_of(installed, tmp_path / "e.log"), without_room)
     (adapter / "adapter.gguf").unlink()
-    with pytest.raises(EnvironmentProblem, match="convert_lora_to_gguf"):
+    with pytest.raises(EnvironmentProblem, match="--adapter-only"):
         answers_of("llama_cpp", spec_of(installed, tmp_path / "l.log", adapters={"tuned": adapter}))
 
 
