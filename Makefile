@@ -52,6 +52,7 @@ bench: setup
 	$(BIN)/python benchmarks/serve.py
 	$(BIN)/python benchmarks/studio.py
 	$(BIN)/python benchmarks/tune.py
+	$(BIN)/python benchmarks/merge.py
 	$(BIN)/python benchmarks/bertscore.py
 
 clean:

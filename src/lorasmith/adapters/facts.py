@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from lorasmith.hub.bases import CONFIG_FILE, MANIFEST_FILE, WEIGHTS_FILE, base_of, read_json
+from lorasmith.core.paths import read_json
+from lorasmith.hub.bases import CONFIG_FILE, MANIFEST_FILE, WEIGHTS_FILE, base_of
 from lorasmith.hub.headers import DamagedHeader, Tensor, safetensors_header
 
 _SCORES = ("val_loss", "best_val_loss", "train_loss")

@@ -99,6 +99,14 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a file; empty where there is none that can be read."""
+    with contextlib.suppress(OSError, ValueError):
+        found = json.loads(path.read_bytes())
+        return found if isinstance(found, dict) else {}
+    return {}
+
+
 @contextlib.contextmanager
 def only_one(path: Path, *, busy: str = "") -> Generator[None, None, None]:
     """Hold the lock file `path`, which ends with this process however it ends. Raises UsageProblem where another holds it:

@@ -27,10 +27,11 @@ from lorasmith.core.errors import (
     WorkerCrash,
 )
 from lorasmith.core.facts import ModelFacts
+from lorasmith.core.paths import read_json
 from lorasmith.engines._answer import Answer, Chunk
 from lorasmith.engines._base import Engine, EngineFacts, EngineSpec, Event, GenerateRequest, OnProgress
 from lorasmith.engines._child_process import ChildProcess, Program, free_port, new_key
-from lorasmith.engines._sampling import Sampling, own_defaults, own_stops, read_json, sampling_of, schema_of
+from lorasmith.engines._sampling import Sampling, own_defaults, own_stops, sampling_of, schema_of
 from lorasmith.families import FAMILIES
 from lorasmith.families._calls import TextCall
 

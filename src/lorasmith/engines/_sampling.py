@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lorasmith.core.errors import UsageProblem
+from lorasmith.core.paths import read_json
 from lorasmith.engines._base import GenerateRequest
 
 _NAMES = ("do_sample", "temperature", "top_k", "top_p", "min_p", "repetition_penalty")
@@ -22,14 +23,6 @@ class Sampling(NamedTuple):
     top_k: int
     min_p: float
     repetition_penalty: float
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a file; empty where there is none that can be read."""
-    with contextlib.suppress(OSError, ValueError):
-        found = json.loads(path.read_bytes())
-        return found if isinstance(found, dict) else {}
-    return {}
 
 
 def own_defaults(folder: Path) -> dict[str, Any]:

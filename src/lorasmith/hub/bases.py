@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
 from pathlib import Path
-from typing import Any
 
 from lorasmith.core.errors import UsageProblem
 from lorasmith.core.facts import ModelFacts
+from lorasmith.core.paths import read_json
 
 MANIFEST_FILE, CONFIG_FILE, WEIGHTS_FILE = "manifest.json", "adapter_config.json", "adapter_model.safetensors"
 _BLOCK, _BLOCKS = 4096, 32
@@ -35,14 +33,6 @@ def fingerprint(facts: ModelFacts) -> str:
     except OSError:
         return ""
     return digest.hexdigest()
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    """What stands there; empty where nothing does that can be read."""
-    with contextlib.suppress(OSError, ValueError):
-        found = json.loads(file.read_bytes())
-        return found if isinstance(found, dict) else {}
-    return {}
 
 
 def base_of(adapter: Path) -> dict[str, str]:

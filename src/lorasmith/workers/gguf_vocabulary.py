@@ -14,6 +14,7 @@ from typing import Any
 import gguf
 
 from lorasmith.core.errors import UsageProblem
+from lorasmith.core.paths import read_json
 from lorasmith.data.tokenizer import load_tokenizer
 
 _CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|"
@@ -105,7 +106,7 @@ def _steps(one: dict[str, Any]) -> list[dict[str, Any]]:
 def _add_special(writer: gguf.GGUFWriter, folder: Path, told: dict[str, Any], model: dict[str, Any]) -> None:
     tokenizer = load_tokenizer(folder)
     number = tokenizer.encoder.token_to_id
-    own = _read(folder / "generation_config.json").get("eos_token_id")
+    own = read_json(folder / "generation_config.json").get("eos_token_id")
     ends = [one for one in (own if isinstance(own, list) else [own]) if isinstance(one, int)]
     begin, end = number(tokenizer.bos) if tokenizer.bos else None, tokenizer.eos_id
     end = ends[0] if ends and end not in ends else end
@@ -129,7 +130,3 @@ def _template(told: dict[str, Any]) -> list[dict[str, Any]]:
     steps = told.get("post_processor") or {}
     parts = steps.get("processors", [steps])
     return next((one["single"] for one in parts if one.get("type") == "TemplateProcessing"), [])
-
-
-def _read(file: Path) -> dict[str, Any]:
-    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 from lorasmith.core import paths
 from lorasmith.core.errors import DataProblem, LorasmithError, UsageProblem
+from lorasmith.core.paths import read_json
 from lorasmith.core.templates import START, STOP
 from lorasmith.data.tokenizer import Tokenizer, load_tokenizer
 from lorasmith.exports import EXPORTS
@@ -73,7 +73,7 @@ class ToOllama(Target):
 
     def _wanted(self, wish: Wish, tokenizer: Tokenizer, turns: Turns) -> dict[str, Any]:
         folder = wish.facts.local_folder
-        own = _json(folder / "generation_config.json")
+        own = read_json(folder / "generation_config.json")
         ends = [tokenizer.encoder.id_to_token(one) for one in sorted(tokenizer.end_ids)]
         stops = list(dict.fromkeys([*filter(None, ends), *filter(None, [turns.user[0].strip()])]))
         parameters: dict[str, Any] = {"stop": stops}
@@ -130,7 +130,7 @@ def _both(file: ParityReport | None, rows: list[ParityRow]) -> ParityReport | No
 
 def adds_bos(folder: Path, tokenizer: Tokenizer) -> bool:
     """Whether the begin token is put before any text, so that a template must not write it."""
-    steps = _json(folder / "tokenizer.json").get("post_processor") or {}
+    steps = read_json(folder / "tokenizer.json").get("post_processor") or {}
     single = next(
         (one["single"] for one in steps.get("processors", [steps]) if one.get("type") == "TemplateProcessing"), []
     )
@@ -151,10 +151,6 @@ def _parting(one: str, other: str) -> str:
     place = next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
     told = [f"'…{text[max(0, place - 20) : place + 20]}…'" for text in (one, other)]
     return f"{told[0]} as trained, and {told[1]} by the template"
-
-
-def _json(file: Path) -> dict[str, Any]:
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
 plugin = ToOllama()
