@@ -26,7 +26,7 @@ VERBS = {
     "profiles": "LoRA profiles: which suits a model, and your own",
     "adapters": "What was trained: show, rename, take in, combine, shrink",
     "evaluate": "Measure the base and its adapters on the same rows",
-    "export": "Take a model elsewhere: merged, GGUF, Ollama, the Hub; compared with what was trained",
+    "export": "Take a model elsewhere: merged, GGUF, Ollama; compared with what was trained",
     "ollama": "What is in Ollama: show it, take it away",
     "serve": "Serve a model: a page, its own API and an OpenAI-compatible one",
     "studio": "Datasets, trainings and models behind one API, whatever is closed meanwhile",

@@ -21,7 +21,7 @@ from lorasmith.exports.spec import ExportReport, ExportSpec
 @options_of(ExportSpec, without=("model",))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output and nothing else")
 def command(model: str, as_json: bool, **options: Any) -> None:
-    """Take MODEL elsewhere, with an adapter or without: merged safetensors, GGUF, Ollama, the Hub.
+    """Take MODEL elsewhere, with an adapter or without: merged safetensors, GGUF, Ollama.
 
     The same prompts then go through the trained model and the exported one. What answers otherwise is not kept.
     """

@@ -21,13 +21,13 @@ class ExportSpec(BaseModel):
 
     model: str = Field(description="'demo', a folder, an installed model, or owner/name on the Hub")
     adapter: str = Field(default="", description="The adapter: its name in home, or a folder [the base alone]")
-    to: str = Field(default="merged", description="Target: merged, adapter, gguf, ollama or hub")
+    to: str = Field(default="merged", description="Target: merged, adapter, gguf or ollama")
     quantize: str = Field(
         default="", description="GGUF: f32, f16, bf16, q8_0, q5_1, q5_0, q4_1, q4_0; others by llama-quantize [q8_0]"
     )
     adapter_only: bool = Field(default=False, description="GGUF: the adapter alone, for a base that is served as GGUF")
     out: str | None = Field(default=None, description="Folder for it [home's exports]")
-    name: str = Field(default="", description="What Ollama or the Hub is to call it [the adapter's name]")
+    name: str = Field(default="", description="What it is called, in Ollama too [the adapter's name]")
     data: str = Field(
         default="", description="File of examples whose prompts are asked of both models [general questions]"
     )
@@ -37,11 +37,6 @@ class ExportSpec(BaseModel):
         default="", description="Chat template: chatml, alpaca or a jinja file [the adapter's, or the model's]"
     )
     system: str = Field(default="", description="Ollama: what the model is told before every conversation")
-    public: bool = Field(default=False, description="Hub: let everybody see it")
-    dry_run: bool = Field(default=False, description="Hub: only say which files would go there")
-    dequantize: bool = Field(
-        default=False, description="Merge into weights that are stored quantized, which costs accuracy"
-    )
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where the comparison runs")
 
 
@@ -84,7 +79,7 @@ class ExportReport(BaseModel):
     model: str
     adapter: str
     place: str
-    """The folder or file, the model's name in Ollama, or its address on the Hub."""
+    """The folder or file, or the model's name in Ollama."""
     files: dict[str, int]
     """Bytes by name."""
     seconds: float
