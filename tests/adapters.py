@@ -6,6 +6,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from safetensors.torch import load_file, save_file
+
 SHAPES: tuple[dict[str, Any], ...] = (
     {"r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "v_proj"]},
     {"r": 16, "lora_alpha": 16, "target_modules": "all-linear"},
@@ -43,3 +45,21 @@ def demo_adapters(folder: Path, count: int, *, size: float = 0.3) -> dict[str, P
         name = f"a{number}"
         found[name] = make_adapter(base, folder / name, seed=number, size=size, **SHAPES[number % len(SHAPES)])
     return found
+
+
+def plain_adapter(model: Path, target: Path, *, base: str = "", seed: int = 0, **options: Any) -> Path:
+    """An adapter of the language model in a folder, as PEFT alone leaves it in `target`; it names `base` as its base."""
+    from transformers import AutoModelForCausalLM
+
+    asked = {"r": 8, "lora_alpha": 16, "target_modules": ["q_proj", "k_proj", "v_proj", "down_proj"], **options}
+    make_adapter(AutoModelForCausalLM.from_pretrained(model), target, seed=seed, size=1.6, **asked)
+    file = target / "adapter_config.json"
+    file.write_text(file.read_text().replace(f'"{model}"', f'"{base or model}"'))
+    return target
+
+
+def changed(adapter: Path, change: Any) -> Path:
+    """The adapter with other weights: `change` is given the tensors and gives them back."""
+    file = adapter / "adapter_model.safetensors"
+    save_file({name: weight.contiguous() for name, weight in change(load_file(file)).items()}, file)
+    return adapter

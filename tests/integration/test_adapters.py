@@ -11,8 +11,8 @@ import peft
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tests.adapters import changed, plain_adapter
 from tests.conftest import Run
-from tests.plain_adapters import changed, plain_adapter
 from transformers import AutoModelForCausalLM
 
 from lorasmith import flow

@@ -14,8 +14,8 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from tests.adapters import plain_adapter
 from tests.conftest import Run, write_rows
-from tests.plain_adapters import plain_adapter
 from tests.stand_in_ollama import ollama
 from transformers import AutoModelForCausalLM
 

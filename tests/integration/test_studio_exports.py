@@ -6,7 +6,7 @@ import importlib.util
 from pathlib import Path
 
 import pytest
-from tests.plain_adapters import plain_adapter
+from tests.adapters import plain_adapter
 from tests.stand_in_ollama import ollama
 from tests.studio import running
 
