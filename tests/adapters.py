@@ -6,8 +6,6 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save_file
-
 SHAPES: tuple[dict[str, Any], ...] = (
     {"r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "v_proj"]},
     {"r": 16, "lora_alpha": 16, "target_modules": "all-linear"},
@@ -60,6 +58,8 @@ def plain_adapter(model: Path, target: Path, *, base: str = "", seed: int = 0, *
 
 def changed(adapter: Path, change: Any) -> Path:
     """The adapter with other weights: `change` is given the tensors and gives them back."""
+    from safetensors.torch import load_file, save_file
+
     file = adapter / "adapter_model.safetensors"
     save_file({name: weight.contiguous() for name, weight in change(load_file(file)).items()}, file)
     return adapter
