@@ -173,7 +173,8 @@ def test_an_adapter_of_another_base_is_refused(tuned, tmp_path, lorasmith):
     """ADP-1"""
     run, _ = tuned
     done = lorasmith("generate", "demo", "--adapter", run.folder, "-p", "hi", code=2)
-    assert "does not fit this model" in done.stderr
+    assert "belongs to another base" in done.stderr
+    assert "trained on 'llama', and this is 'demo'" in done.stderr
 
 
 def test_chat_answers_line_by_line_and_streams_what_it_says(tuned, tiny_llama, lorasmith):

@@ -42,9 +42,19 @@ def test_adapters_and_exports(tiny_llama: Path, tmp_path: Path, monkeypatch: pyt
         studio.post("/exports", {**asked, "export_params": {"out": "/etc"}}, 400)
         asked |= {"to": "ollama", "export_params": {"prompts": 1}}
         assert studio.until(studio.post("/exports", asked, 201)["id"], "completed", "failed")["status"] == "completed"
-        assert [one["name"] for one in studio.get("/ollama")] == ["small"]
+        assert [one["name"] for one in studio.get("/ollama")["models"]] == ["small"]
         studio.delete("/ollama/small")
         assert not server.models
         studio.delete("/adapters/small")
         studio.delete("/adapters/small", 404)
         assert not (home / "adapters" / "small").exists()
+
+
+def test_ollama_that_does_not_run_is_told(tmp_path: Path) -> None:
+    """STU-5: a page that looks for Ollama is told where it looked, and is no failure; to remove something from it is one."""
+    with running(tmp_path / "home", OLLAMA_HOST="127.0.0.1:1") as studio:
+        told = studio.get("/ollama")
+        assert told["models"] == []
+        assert told["address"] == "http://127.0.0.1:1"
+        assert "does not answer at http://127.0.0.1:1" in told["problem"]
+        studio.delete("/ollama/small", 503)

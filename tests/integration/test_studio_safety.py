@@ -19,6 +19,7 @@ import psutil
 import pytest
 from sqlalchemy import make_url
 from tests.gate import Gate
+from tests.stand_in_ollama import ollama
 from tests.studio import LONG, QUICK, StudioServer, begin, running
 
 from lorasmith.store.tables import Base
@@ -326,9 +327,9 @@ def test_the_clock_may_be_changed(tmp_path: Path, tiny_llama: Path, sums: Path) 
         studio.until(number, "stopped")
 
 
-def test_no_request_makes_it_fail(tmp_path: Path) -> None:
+def test_no_request_makes_it_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """REL-4, STU-11: schemathesis over the whole OpenAPI; nothing is an internal error, and it answers on."""
-    with running(tmp_path / "home") as studio:
+    with ollama(monkeypatch), running(tmp_path / "home") as studio:
         studio.post("/datasets/sample", {}, 201)
         command = [
             Path(sys.executable).with_name("schemathesis"), "run", f"{studio.url}/openapi.json", "--checks", "not_a_server_error",

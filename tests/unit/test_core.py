@@ -182,3 +182,12 @@ def test_durations_and_sizes_read_as_people_say_them():
     """QLT-2"""
     assert [progress.duration(s) for s in (8.2, 200, 3700)] == ["8 s", "3 min 20 s", "1 h 1 min"]
     assert [progress.amount(b) for b in (900, 6_900_000, 24_200_000_000)] == ["900 B", "6.9 MB", "24.2 GB"]
+
+
+@pytest.mark.parametrize("text", ["0" * 5000, "a\0b", "~nobody-is-called-so/adapter", "a/" * 3000])
+def test_what_cannot_be_a_path_is_the_users_mistake(text: str) -> None:
+    """STU-11, SEC-1"""
+    with pytest.raises(UsageProblem, match="is out of reach") as told:
+        paths.named(text)
+    assert len(str(told.value.what)) < 200
+    assert paths.named("nowhere/at/all").is_absolute()

@@ -98,7 +98,7 @@ def import_adapter(
 
     Raises NotFoundProblem, UsageProblem (no adapter, of another base, damaged).
     """
-    given = _given(Path(source).expanduser().absolute())
+    given = _given(paths.named(source))
     told = base_of(given) if given.is_dir() else {"id": "", "revision": "", "fingerprint": ""}
     if not (base or told["id"]):
         raise UsageProblem(

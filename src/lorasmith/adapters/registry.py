@@ -18,9 +18,13 @@ _MANY, _DEEPEST = 1000, 6
 
 def adapters() -> list[AdapterFacts]:
     """Those in home, the newest first."""
-    root = settings.load().adapters_dir
-    found = [adapter_facts(file.parent) for file in sorted(root.glob(f"*/lora/{CONFIG_FILE}"))[:_MANY]]
+    found = [adapter_facts(place / "lora") for place in _places()]
     return sorted(found, key=lambda one: one.created, reverse=True)
+
+
+def _places() -> list[Path]:
+    """Their folders, by name."""
+    return [file.parent.parent for file in sorted(settings.load().adapters_dir.glob(f"*/lora/{CONFIG_FILE}"))[:_MANY]]
 
 
 def adapter_named(name: str) -> AdapterFacts:
@@ -29,14 +33,12 @@ def adapter_named(name: str) -> AdapterFacts:
 
 
 def _place(name: str) -> Path:
-    root = settings.load().adapters_dir
-    place = root / name
-    if place.parent != root or not (place / "lora" / CONFIG_FILE).is_file():
-        known = [one.name for one in adapters()]
+    places = {place.name: place for place in _places()}
+    if name not in places:
         raise NotFoundProblem(
-            f"There is no adapter '{name[:200]}'", why=nearest(name, known), fix="See:  lorasmith adapters list"
+            f"There is no adapter '{name[:200]}'", why=nearest(name, list(places)), fix="See:  lorasmith adapters list"
         )
-    return place
+    return places[name]
 
 
 def new_place(name: str) -> Path:

@@ -24,6 +24,20 @@ def home() -> Path:
     return Path(os.path.expandvars(os.environ.get("LORASMITH_HOME") or "~/LLM")).expanduser().absolute()
 
 
+def named(text: str) -> Path:
+    """The path that a user's text means, from the root; it need not exist. Raises UsageProblem where none can lie there."""
+    try:
+        path = Path(text).expanduser().absolute()
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            path.stat()
+    except (OSError, RuntimeError, ValueError) as error:  # too long, the home of nobody, a zero byte
+        short = text if len(text) < 100 else f"{text[:100]}…"
+        raise UsageProblem(
+            f"The path '{short}' is out of reach", why=f"{getattr(error, 'strerror', None) or error}."
+        ) from error
+    return path
+
+
 def safe_name(text: str) -> str:
     """`text` as one portable file name: `owner/name` → `owner_name`. Raises UsageProblem where nothing is left of it."""
     name = _UNSAFE.sub("_", text).strip("._-")[:120]

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from lorasmith.core import settings
+from lorasmith.core import paths, settings
 from lorasmith.core.errors import NotFoundProblem, UsageProblem
 from lorasmith.core.registry import nearest
 from lorasmith.demo import MODEL_FOLDER
@@ -101,8 +101,12 @@ def cached_snapshot(model: str, known: settings.Settings, revision: str = "") ->
 
 
 def locate_adapter(name: str) -> Path:
-    """The folder with adapter weights that `name` means: a path, a training's folder, or its name in home."""
-    for base in (Path(name).expanduser().absolute(), settings.load().adapters_dir / name):
+    """The folder with adapter weights that `name` means: a path, a training's folder, or its name in home.
+
+    Raises NotFoundProblem, UsageProblem.
+    """
+    given = paths.named(name)
+    for base in (given, paths.named(str(settings.load().adapters_dir / name))):
         for folder in (base, base / "lora"):
             if (folder / "adapter_config.json").exists():
                 return folder

@@ -244,10 +244,7 @@ class Served:
         """The adapter's folder, which has to lie where adapters are kept (SEC-1). Raises UsageProblem, NotFoundProblem."""
         if not path or "\0" in path:
             raise UsageProblem("lora_path is empty or no path")
-        try:
-            folder = locate_adapter(path).resolve()
-        except (OSError, RuntimeError) as error:  # too long; the home of nobody
-            raise UsageProblem("lora_path is no path", why=f"{getattr(error, 'strerror', error)}.") from None
+        folder = locate_adapter(path).resolve()
         if not any(folder.is_relative_to(root) for root in allowed_folders(self.model, self.engine_spec.adapters)):
             raise UsageProblem(
                 "Adapters are loaded only from where adapters are kept",

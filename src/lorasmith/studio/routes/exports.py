@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lorasmith import flow
 from lorasmith.adapters.spec import CombineSpec, Resized, ResizeSpec
-from lorasmith.core.errors import UsageProblem
+from lorasmith.core.errors import EnvironmentProblem, UsageProblem
 from lorasmith.studio.routes.tasks import require_free
 from lorasmith.studio.shown import TaskShown
 from lorasmith.studio.state import Here, Number
@@ -48,13 +48,21 @@ class RenameRequest(BaseModel):
     name: str = Field(min_length=1, max_length=200)
 
 
-class OllamaShown(BaseModel):
+class OllamaModelShown(BaseModel):
     """A model that Ollama has."""
 
     name: str
     num_bytes: int
     changed: str
     family: str
+
+
+class OllamaShown(BaseModel):
+    """What Ollama has, the newest first; where it does not run, why not."""
+
+    address: str
+    problem: str = ""
+    models: list[OllamaModelShown] = []
 
 
 @router.post("/exports", status_code=201)
@@ -106,9 +114,14 @@ def remove(name: AdapterName) -> Response:
 
 
 @router.get("/ollama")
-def ollama() -> list[OllamaShown]:
+def ollama() -> OllamaShown:
     """What Ollama has, the newest first."""
-    return [OllamaShown(**one._asdict()) for one in flow.Ollama().models()]
+    here = flow.Ollama()
+    try:
+        models = [OllamaModelShown(**one._asdict()) for one in here.models()]
+    except EnvironmentProblem as problem:  # few run it, and a page that asks is no failure
+        return OllamaShown(address=here.url, problem=problem.what)
+    return OllamaShown(address=here.url, models=models)
 
 
 @router.delete("/ollama/{name:path}", status_code=204)
