@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lorasmith.adapters.facts import AdapterFacts
     from lorasmith.adapters.launch import combine, import_adapter, resize
-    from lorasmith.adapters.registry import adapter_named, adapters, remove_adapter, rename, scan
+    from lorasmith.adapters.registry import adapter_named, adapters, remove_adapter, rename
+    from lorasmith.adapters.scan import Found, scan
     from lorasmith.adapters.spec import Resized
     from lorasmith.data.inspection import Inspection
     from lorasmith.data.tokenizer import Tokenizer
     from lorasmith.env.install import InstallResult, install
     from lorasmith.env.listing import InstalledModel, find_installed, installed_models, remove
     from lorasmith.evaluation.launch import evaluate
-    from lorasmith.exports.launch import export
+    from lorasmith.exports.launch import export, merge
     from lorasmith.exports.ollama import Ollama
     from lorasmith.exports.spec import ExportReport
     from lorasmith.hub.recognise import know_model
@@ -44,6 +45,7 @@ __all__ = [
     "ExportReport",
     "Extractor",
     "Foreseen",
+    "Found",
     "InstallResult",
     "InstalledModel",
     "Ollama",
@@ -68,6 +70,7 @@ __all__ = [
     "install",
     "installed_models",
     "know_model",
+    "merge",
     "recommend",
     "remove",
     "remove_adapter",
@@ -88,13 +91,14 @@ _PLACES = {
     "remove_adapter": "adapters.registry",
     "rename": "adapters.registry",
     "resize": "adapters.launch",
-    "scan": "adapters.registry",
+    "scan": "adapters.scan",
     "CheckReport": "plan.report",
     "Conversation": "serve.converse",
     "DoctorReport": "plan.doctor",
     "ExportReport": "exports.spec",
     "Extractor": "serve.extract",
     "Foreseen": "training.planning",
+    "Found": "adapters.scan",
     "InstallResult": "env.install",
     "InstalledModel": "env.listing",
     "PlanListener": "training.planning",
@@ -112,6 +116,7 @@ _PLACES = {
     "foresee": "training.planning",
     "install": "env.install",
     "installed_models": "env.listing",
+    "merge": "exports.launch",
     "recommend": "plan.recommend",
     "remove": "env.listing",
     "know_model": "hub.recognise",

@@ -17,9 +17,12 @@ import pytest
 pytestmark = pytest.mark.e2e
 pytest.importorskip("playwright", reason="playwright is not installed: pip install playwright")
 from playwright.sync_api import Browser, Page, expect  # noqa: E402
+from tests.adapters import demo_adapters  # noqa: E402
 from tests.e2e.pages import chromium, watched  # noqa: E402
+from tests.stand_in_ollama import ollama  # noqa: E402
 from tests.studio import LONG, StudioServer, running  # noqa: E402
 
+from lorasmith.demo import MODEL_FOLDER  # noqa: E402
 from lorasmith.testing.hub import HubServer  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
@@ -299,3 +302,67 @@ def test_a_model_is_checked_installed_and_answers_as_an_assistant(
         said = client.chat.completions.create(model="Echo", messages=[{"role": "user", "content": "hi"}], max_tokens=4)
         assert said.usage is not None
         assert said.usage.completion_tokens > 0
+
+
+def test_adapters_are_taken_in_combined_made_smaller_and_exported(
+    browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """STU-5, ADP-1, ADP-3, ADP-4, EXP-1, EXP-3, EXP-4: what other tools left in a folder, made one, shrunk, renamed, taken elsewhere with
+    its comparison, put into Ollama and out of it again."""
+    for name, folder in demo_adapters(tmp_path / "work", 2, size=0.05).items():
+        config = folder / "adapter_config.json"
+        config.write_text(config.read_text().replace(str(MODEL_FOLDER), "demo"))
+        assert name in ("a0", "a1")
+    with (
+        ollama(monkeypatch) as server,
+        running(tmp_path / "home") as studio,
+        watched(browser, f"{site(studio)}/models") as page,
+    ):
+        page.get_by_role("button", name="From elsewhere").click()
+        page.get_by_label("Folder on the studio's machine").fill(str(tmp_path / "work"))
+        page.get_by_role("button", name="Look").click()
+        for _ in range(2):
+            page.get_by_role("button", name="Take in").first.click()
+            expect(page.get_by_role("status").filter(has_text="is taken in").last).to_be_visible(timeout=60_000)
+        page.keyboard.press("Escape")
+        for name in ("a0", "a1"):
+            page.get_by_label(f"Compare {name}").check()
+        page.get_by_role("button", name="Combine").click()
+        dialog = page.get_by_role("dialog")
+        dialog.get_by_label("Name").fill("a0")
+        expect(dialog.get_by_role("alert")).to_have_text("There is one of this name already.")
+        dialog.get_by_label("Name").fill("both")
+        dialog.get_by_role("button", name="Combine").click()
+        expect(page.get_by_text("combined of a0, a1")).to_be_visible(timeout=60_000)
+        chosen(page, "both", "Make it smaller…")
+        dialog.get_by_label("Rank").fill("4")
+        dialog.get_by_role("button", name="Make it").click()
+        expect(page.get_by_text("made smaller from both")).to_be_visible(timeout=60_000)
+        chosen(page, "both-r4", "Rename…")
+        dialog.get_by_label("Name").fill("small")
+        dialog.get_by_role("button", name="Rename").click()
+        expect(page.get_by_label("Compare small")).to_be_visible()
+        for target in ("GGUF", "Ollama"):
+            page.goto(f"{site(studio)}/models")
+            chosen(page, "small", "Export…")
+            dialog.get_by_role("radio", name=target).check()
+            dialog.get_by_role("button", name="Export", exact=True).click()
+            heading(page, f"small to {target.lower()}")
+            expect(page.get_by_text("It answers as the trained model does.")).to_be_visible(timeout=TRAINED)
+            assert page.get_by_text("20 of 20").count() >= 1
+        assert list(server.models) == ["small"]
+        page.goto(f"{site(studio)}/models")
+        page.get_by_role("button", name="Remove small from Ollama").click()
+        dialog.get_by_role("button", name="Remove").click()
+        expect(page.get_by_text("No model is there yet.")).to_be_visible()
+        assert not server.models
+        chosen(page, "small", "Remove…")
+        dialog.get_by_role("button", name="Remove").click()
+        expect(page.get_by_label("Compare small")).to_be_hidden()
+        assert not (tmp_path / "home" / "adapters" / "small").exists()
+
+
+def chosen(page: Page, adapter: str, action: str) -> None:
+    """One of the actions that an adapter's menu has."""
+    page.get_by_role("button", name=f"Actions for {adapter}", exact=True).click()
+    page.get_by_role("menuitem", name=action).click()

@@ -72,18 +72,42 @@ def test_an_adapter_of_peft_is_taken_in_shown_renamed_and_removed(
     assert "Known: none" in lorasmith("adapters", "show", "yours", code=3).stderr
 
 
-def test_a_folder_is_scanned_for_adapters(tiny_llama: Path, tmp_path: Path, lorasmith: Run) -> None:
+def test_a_folder_is_scanned_for_adapters_and_models(tiny_llama: Path, tmp_path: Path, lorasmith: Run) -> None:
     """ADP-1, STU-5"""
+    work = tmp_path / "work"
     for name in ("one", "deep/two"):
-        plain_adapter(tiny_llama, tmp_path / "work" / name)
-    (tmp_path / "work" / "one" / "adapter_model.safetensors").write_bytes(b"cut off")
-    found = {
-        one["name"]: one["troubles"]
-        for one in json.loads(lorasmith("adapters", "scan", tmp_path / "work", "--json").stdout)
-    }
-    assert set(found) == {"one", "deep/two"}
-    assert "damaged" in found["one"][0]
-    assert not found["deep/two"]
+        plain_adapter(tiny_llama, work / name)
+    (work / "one" / "adapter_model.safetensors").write_bytes(b"cut off")
+    shutil.copytree(tiny_llama, work / "models" / "small")
+    for part in ("unet", "vae"):  # parts of a pipeline are no models of their own
+        shutil.copytree(tiny_llama, work / "pipeline" / part)
+    (work / "pipeline" / "model_index.json").write_text("{}")
+    found = json.loads(lorasmith("adapters", "scan", work, "--json").stdout)
+    troubles = {one["name"]: one["troubles"] for one in found["adapters"]}
+    assert set(troubles) == {"one", "deep/two"}
+    assert "damaged" in troubles["one"][0]
+    assert not troubles["deep/two"]
+    models = {one["name"]: one for one in found["models"]}
+    assert set(models) == {"models/small", "pipeline"}
+    assert models["models/small"]["family"] == "language"
+    assert models["models/small"]["num_bytes"] > 0
+    assert models["pipeline"]["trouble"]
+    told = lorasmith("adapters", "scan", work).stdout
+    assert "lorasmith adapters import FOLDER" in told
+    assert "lorasmith check FOLDER" in told
+    (tmp_path / "nothing").mkdir()
+    assert "no adapter and no model" in lorasmith("adapters", "scan", tmp_path / "nothing").stdout
+
+
+def test_an_adapter_is_merged_into_the_base_that_it_names(tiny_llama: Path, tmp_path: Path, lorasmith: Run) -> None:
+    """ADP-1, ADP-3"""
+    plain_adapter(tiny_llama, tmp_path / "one")
+    told = lorasmith("adapters", "merge", tmp_path / "one", "--base", tiny_llama, "--out", tmp_path / "whole").stdout
+    assert "20 of 20 equal" in told
+    assert (tmp_path / "whole" / "model.safetensors").exists()
+    config = tmp_path / "one" / "adapter_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"base_model_name_or_path": ""}))
+    assert "--base MODEL" in lorasmith("adapters", "merge", tmp_path / "one", code=2).stderr
 
 
 @pytest.mark.parametrize(

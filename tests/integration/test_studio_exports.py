@@ -45,6 +45,9 @@ def test_adapters_and_exports(tiny_llama: Path, tmp_path: Path, monkeypatch: pyt
         assert [one["name"] for one in studio.get("/ollama")["models"]] == ["small"]
         studio.delete("/ollama/small")
         assert not server.models
+        found = studio.get("/scan", folder=str(tmp_path))
+        assert {one["name"] for one in found["adapters"]} >= {"one", "two", "home/adapters/both/lora"}
+        studio.get("/scan", 404, folder=str(tmp_path / "nowhere"))
         studio.delete("/adapters/small")
         studio.delete("/adapters/small", 404)
         assert not (home / "adapters" / "small").exists()

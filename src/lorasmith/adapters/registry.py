@@ -1,10 +1,9 @@
-"""The adapters in home by name: list, show, rename, remove; and those that other tools left elsewhere (ADP-1)."""
+"""The adapters in home by name: list, show, rename, remove (ADP-1)."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 from lorasmith.adapters.facts import AdapterFacts, adapter_facts
@@ -13,7 +12,7 @@ from lorasmith.core.errors import NotFoundProblem, UsageProblem
 from lorasmith.core.registry import nearest
 from lorasmith.hub.bases import CONFIG_FILE
 
-_MANY, _DEEPEST = 1000, 6
+_MANY = 1000
 
 
 def adapters() -> list[AdapterFacts]:
@@ -69,22 +68,3 @@ def remove_adapter(name: str) -> Path:
     place.rename(gone)  # at once for every reader
     shutil.rmtree(gone)
     return place
-
-
-def scan(folder: Path) -> list[AdapterFacts]:
-    """Adapters of any tool in a folder and below it: PEFT's folders. Nothing is changed; `import_adapter` takes one in.
-
-    Raises NotFoundProblem where there is no such folder.
-    """
-    if not folder.is_dir():
-        raise NotFoundProblem(f"There is no folder '{folder}'")
-    return [adapter_facts(found, name=found.relative_to(folder).as_posix()) for found in _below(folder)]
-
-
-def _below(folder: Path) -> Iterator[Path]:
-    for parent, folders, files in os.walk(folder):
-        here = Path(parent)
-        depth = len(here.relative_to(folder).parts)
-        folders[:] = sorted(name for name in folders if not name.startswith(".")) if depth < _DEEPEST else []
-        if CONFIG_FILE in files:
-            yield here

@@ -13,8 +13,10 @@ from rich.text import Text
 
 from lorasmith import flow
 from lorasmith.adapters.facts import AdapterFacts
+from lorasmith.adapters.scan import FoundModel
 from lorasmith.adapters.spec import CombineSpec, ResizeSpec
 from lorasmith.cli.console import console
+from lorasmith.cli.export import show_report
 from lorasmith.cli.options import given, options_of
 from lorasmith.cli.render import Watch, evaluation_table
 from lorasmith.core.progress import amount
@@ -96,15 +98,21 @@ def remove(name: str, yes: bool) -> None:
 @click.argument("folder", type=click.Path(path_type=Path))
 @_JSON
 def scan(folder: Path, as_json: bool) -> None:
-    """Look for adapters of any tool in FOLDER and below it. Nothing is changed."""
+    """Look for adapters and models of any tool in FOLDER and below it. Nothing is changed."""
     found = flow.scan(folder)
     if as_json:
         _json(found)
-    elif found:
-        _table(found)
+        return
+    if found.adapters:
+        _table(found.adapters)
         click.echo("Take one in:  lorasmith adapters import FOLDER")
-    else:
-        click.echo(f"There is no adapter in {folder}.")
+    if found.models:
+        _models(found.models)
+        click.echo("Look at one:  lorasmith check FOLDER")
+    if not (found.adapters or found.models):
+        click.echo(f"There is no adapter and no model in {folder}.")
+    if found.is_cut:
+        click.echo("There is more: only its first part was looked at. Name a folder below it.")
 
 
 @command.command("import")
@@ -126,6 +134,18 @@ def combine(adapters: tuple[str, ...], **options: Any) -> None:
     with Watch(console()) as watch:
         one = flow.combine(adapters=adapters, on_event=watch, **given(options))
     click.echo(f"{one.name}: {_shown(one)['kind']}, {amount(one.num_bytes)}")
+
+
+@command.command()
+@click.argument("adapter")
+@click.option("--base", default="", help="The model that it belongs to [what the adapter names]")
+@click.option("--out", default=None, help="Folder for it [home's exports]")
+def merge(adapter: str, base: str, out: str | None) -> None:
+    """Write ADAPTER and its base as one model. `lorasmith export` says more, and takes it to other forms."""
+    printer = console()
+    with Watch(printer) as watch:
+        report = flow.merge(adapter, base=base, out=out, on_event=watch)
+    show_report(printer, report)
 
 
 @command.command()
@@ -156,6 +176,16 @@ def _json(found: BaseModel | list[AdapterFacts]) -> None:
         [one.model_dump(mode="json") for one in found] if isinstance(found, list) else found.model_dump(mode="json")
     )
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _models(found: list[FoundModel]) -> None:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for column in ("model", "family", "size", "wrong"):
+        table.add_column(column, justify="right" if column == "size" else "left", overflow="fold")
+    for one in found:
+        name = Text(one.name, style="red" if one.trouble else "bold")
+        table.add_row(name, one.family, amount(one.num_bytes) if one.num_bytes else "", one.trouble)
+    console().print(table)
 
 
 def _table(found: list[AdapterFacts]) -> None:

@@ -31,10 +31,11 @@ def command(model: str, as_json: bool, **options: Any) -> None:
     out = console()
     with Watch(out) as watch:
         report = flow.export(model, on_event=watch, **given(options))
-    _show(out, report)
+    show_report(out, report)
 
 
-def _show(out: Console, report: ExportReport) -> None:
+def show_report(out: Console, report: ExportReport) -> None:
+    """What was compared, and where it lies."""
     if report.parity:
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
         for column in ("compared", "result", "passes at"):

@@ -19,7 +19,7 @@ from lorasmith.exports._base import Wish
 from lorasmith.exports.spec import ExportReport, ExportSpec
 from lorasmith.families import FAMILIES
 from lorasmith.families._calls import TextCall
-from lorasmith.hub.bases import require_base
+from lorasmith.hub.bases import base_of, require_base
 from lorasmith.hub.locate import ModelPlace, locate_adapter, template_of
 from lorasmith.hub.recognise import know_model
 from lorasmith.hub.repository import LocalRepository
@@ -40,6 +40,16 @@ def export(model: str | ExportSpec, *, on_event: Listener = lambda _: None, **op
     if lacks := target.lacks(wish):
         raise EnvironmentProblem(f"'{wish.facts.id}' cannot go to {spec.to}", why=lacks)
     return target.export(wish)
+
+
+def merge(
+    adapter: str, *, base: str = "", on_event: Listener = lambda _: None, **options: Any
+) -> ExportReport:  # fmt: skip
+    """`export` of an adapter with the base that it names, as one model. Raises as `export` does."""
+    named = base or base_of(locate_adapter(adapter))["id"]
+    if not named:
+        raise UsageProblem(f"'{adapter}' does not say which model it belongs to", fix="Name it: --base MODEL")
+    return export(named, adapter=adapter, to="merged", on_event=on_event, **options)
 
 
 def _wish(spec: ExportSpec, listener: Listener) -> Wish:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, computed_field
 
 EXACT = "exact"
 # The largest distance of distributions that passes, by what the numbers are stored as. Small models' ones are
@@ -80,6 +80,7 @@ class ParityReport(BaseModel):
     def needs_same_answers(self) -> bool:
         return self.form in _SAME
 
+    @computed_field
     @property
     def is_equal(self) -> bool:
         """Whether the export passes: every prompt has the same tokens, and the answers are near enough for how it is stored."""

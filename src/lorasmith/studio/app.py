@@ -16,6 +16,7 @@ from lorasmith.serve.guard import Guard
 from lorasmith.serve.page import STUDIO_PAGE, answer_page, favicon
 from lorasmith.studio.door import Door
 from lorasmith.studio.routes import (
+    adapters,
     assistants,
     datasets,
     evaluate,
@@ -37,7 +38,8 @@ from lorasmith.studio.state import Studio
 _ABOUT = "Datasets, trainings, searches and models of a lorasmith studio."
 _PREFIXES = ("/api", "/api/simple-lora")
 _ROUTES = (
-    events, tasks, results, plan, tune, evaluate, exports, datasets, models, projects, assistants, judges, system, sessions,
+    events, tasks, results, plan, tune, evaluate, exports, adapters, datasets, models, projects, assistants,
+    judges, system, sessions,
 )  # fmt: skip
 _PLACES = ("train", "tasks", "datasets", "tune", "models", "assistants", "system")
 """First steps of the page's own addresses, which lead to the one file that it is."""

@@ -212,12 +212,82 @@ export interface Adapter {
   rank: number | null;
   num_bytes: number;
   created_at: string | null;
+  /** `trained`, `imported`, `combined`, `resized`, or `found` where nothing says. */
+  origin: string;
+  /** What it was made of, where it was not trained. */
+  parents: string[];
+  /** Why it cannot be used. */
+  troubles: string[];
   /** The task that made it, where it was made here. */
   task: number | null;
   dataset: number | null;
   dataset_name: string;
   dataset_version: number | null;
   scores: Record<string, number>;
+}
+
+/** What other tools left in a folder of the server's machine. */
+export interface Scan {
+  adapters: { name: string; folder: string; base: string; kind: string; rank: number | null; num_bytes: number; troubles: string[] }[];
+  models: { name: string; folder: string; family: string; num_bytes: number; trouble: string }[];
+  /** Whether there is more than was looked at. */
+  is_cut: boolean;
+}
+
+export interface CombineAsked {
+  /** Names. */
+  adapters: string[];
+  name: string;
+  method: string;
+  /** One for each, with commas; empty: their mean. */
+  weights: string;
+  rank: number | null;
+}
+
+export interface Resized {
+  name: string;
+  rank_before: number;
+  rank_after: number;
+  /** Share of the squared singular values that is kept. */
+  energy: number;
+  bytes_before: number;
+  bytes_after: number;
+}
+
+export interface ExportAsked {
+  base_model: string;
+  adapter: string;
+  to: string;
+  dataset_id: number | null;
+  export_params: Record<string, unknown>;
+}
+
+/** What an export came to: `measured` of its task. */
+export interface ExportResult {
+  target: string;
+  place: string;
+  files: Record<string, number>;
+  seconds: number;
+  notes: string[];
+  parity: Parity | null;
+}
+
+/** The same prompts through the trained model and the exported one. */
+export interface Parity {
+  /** How the exported weights are stored. */
+  form: string;
+  /** The largest distance that passes. */
+  limit: number;
+  reader: string;
+  is_equal: boolean;
+  rows: { prompt: string; same_ids: boolean; same_answer: boolean; distance: number; difference: string }[];
+}
+
+export interface OllamaFacts {
+  address: string;
+  /** Why it does not answer; empty where it does. */
+  problem: string;
+  models: { name: string; num_bytes: number; changed: string; family: string }[];
 }
 
 export interface Assistant {
@@ -443,7 +513,26 @@ export const models = {
   check: (model: string, signal?: AbortSignal) => api<Check>(at("/checks"), { json: { model }, signal }),
   install: (model: string, options: Record<string, unknown> = {}) => post<Task>("/installs", { model, ...options }),
   remove: (name: string) => remove(`/models/${encodeURIComponent(name)}`),
-  adapters: () => get<Adapter[]>("/adapters"),
+};
+
+export const adapters = {
+  list: () => get<Adapter[]>("/adapters"),
+  scan: (folder: string, signal?: AbortSignal) => get<Scan>("/scan", { folder }, signal),
+  /** A folder or a file on the server's machine. */
+  import: (source: string, base_model: string, name: string) => post<{ name: string }>("/adapters/import", { source, base_model, name }),
+  combine: (asked: CombineAsked) => post<{ name: string }>("/adapters/combine", asked),
+  resize: (asked: { adapter: string; name: string; rank: number }) => post<Resized>("/adapters/resize", asked),
+  rename: (name: string, next: string) => api<{ name: string }>(at(`/adapters/${encodeURIComponent(name)}`), { method: "PATCH", json: { name: next } }),
+  remove: (name: string) => remove(`/adapters/${encodeURIComponent(name)}`),
+};
+
+export const exports = {
+  start: (asked: ExportAsked) => post<Task>("/exports", asked),
+};
+
+export const ollama = {
+  facts: () => get<OllamaFacts>("/ollama"),
+  remove: (name: string) => remove(`/ollama/${name.split("/").map(encodeURIComponent).join("/")}`),
 };
 
 export const assistants = {

@@ -1,21 +1,19 @@
-"""Models taken elsewhere, adapters made of adapters, and what Ollama has."""
+"""Models taken elsewhere, and what Ollama has."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from lorasmith import flow
-from lorasmith.adapters.spec import CombineSpec, Resized, ResizeSpec
 from lorasmith.core.errors import EnvironmentProblem, UsageProblem
 from lorasmith.studio.routes.tasks import require_free
 from lorasmith.studio.shown import TaskShown
 from lorasmith.studio.state import Here, Number
 
 router = APIRouter(tags=["exports"])
-AdapterName = Annotated[str, Path(min_length=1, max_length=200)]
 
 
 class ExportRequest(BaseModel):
@@ -28,24 +26,6 @@ class ExportRequest(BaseModel):
     to: str = Field(default="merged", max_length=40)
     dataset_id: Number | None = Field(default=None, description="Whose prompts are asked of both models")
     export_params: dict[str, Any] = Field(default_factory=dict, description="Further fields of an export's spec")
-
-
-class ImportRequest(BaseModel):
-    """An adapter of another tool, on this machine or on the Hub."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    source: str = Field(min_length=1, max_length=4096)
-    base_model: str = Field(default="", max_length=400)
-    name: str = Field(default="", max_length=200)
-
-
-class RenameRequest(BaseModel):
-    """What an adapter is to be called."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    name: str = Field(min_length=1, max_length=200)
 
 
 class OllamaModelShown(BaseModel):
@@ -80,37 +60,6 @@ def export(asked: ExportRequest, studio: Here) -> TaskShown:
     task = studio.tasks.create("export", name, params, dataset=dataset.id if dataset else None)
     studio.queue.wake()
     return TaskShown.model_validate(task)
-
-
-@router.post("/adapters/import", status_code=201)
-def import_adapter(asked: ImportRequest) -> dict[str, Any]:
-    """Take in an adapter that another tool made; it is put on its base once."""
-    return flow.import_adapter(asked.source, base=asked.base_model, name=asked.name).model_dump(mode="json")
-
-
-@router.post("/adapters/combine", status_code=201)
-def combine(asked: CombineSpec) -> dict[str, Any]:
-    """One adapter of several."""
-    return flow.combine(asked).model_dump(mode="json")
-
-
-@router.post("/adapters/resize", status_code=201)
-def resize(asked: ResizeSpec) -> Resized:
-    """An adapter of a lower rank."""
-    return flow.resize(asked)
-
-
-@router.patch("/adapters/{name}")
-def rename(name: AdapterName, asked: RenameRequest) -> dict[str, Any]:
-    """Call an adapter otherwise."""
-    return flow.rename(name, asked.name).model_dump(mode="json")
-
-
-@router.delete("/adapters/{name}", status_code=204)
-def remove(name: AdapterName) -> Response:
-    """Take an adapter away, with what its training left beside it."""
-    flow.remove_adapter(name)
-    return Response(status_code=204)
 
 
 @router.get("/ollama")

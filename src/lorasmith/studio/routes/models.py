@@ -1,8 +1,7 @@
-"""Bases: those that are here, those on the Hub, whether they fit, and their adapters."""
+"""Bases: those that are here, those on the Hub, and whether they fit."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
@@ -11,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from lorasmith import flow
 from lorasmith.core.errors import UsageProblem
 from lorasmith.plan.report import Question
-from lorasmith.studio.adapters import adapters as find_adapters
 from lorasmith.studio.shown import TaskShown
 from lorasmith.studio.state import Here
 
@@ -41,27 +39,6 @@ class HubModelShown(BaseModel):
     likes: int
     task: str
     gated: bool
-
-
-class AdapterShown(BaseModel):
-    """An adapter, and what it was made of."""
-
-    name: str
-    path: str
-    base_model: str
-    method: str
-    rank: int | None
-    num_bytes: int
-    created_at: datetime | None
-    origin: str
-    """trained, imported, combined, resized, or found."""
-    parents: tuple[str, ...]
-    troubles: tuple[str, ...]
-    task: int | None
-    dataset: int | None
-    dataset_name: str
-    dataset_version: int | None
-    scores: dict[str, float]
 
 
 class CheckRequest(BaseModel):
@@ -124,9 +101,3 @@ def install(asked: dict[str, Any], studio: Here) -> TaskShown:
     task = studio.tasks.create("install", str(asked.get("model", ""))[:200], asked)
     studio.queue.wake()
     return TaskShown.model_validate(task)
-
-
-@router.get("/adapters")
-def adapters(studio: Here) -> list[AdapterShown]:
-    """Adapters in home, the newest first, with what they were made of."""
-    return [AdapterShown(**one._asdict()) for one in find_adapters(studio.database)]

@@ -1,11 +1,7 @@
 /** Making an assistant, or changing one. */
 import { useState } from "react";
-import { asErrorBody } from "~/shared/api/http";
-import { Button } from "~/shared/components/Button";
-import { Dialog } from "~/shared/components/Dialog";
-import { ErrorNote } from "~/shared/components/states";
-import { useT } from "~/shared/i18n";
 import type { AssistantAsked } from "../api";
+import { FormDialog } from "../parts/FormDialog";
 import { INPUT, Labelled } from "../parts/layout";
 import { useStudioWords } from "../words";
 import { BaseAndAdapter } from "./BaseAndAdapter";
@@ -27,7 +23,6 @@ interface FormProps {
 
 export function AssistantForm({ title, initial, note, taken, isPending, error, onSave, onClose }: FormProps) {
   const t = useAssistantWords();
-  const shared = useT();
   const studio = useStudioWords();
   const [draft, setDraft] = useState<Draft>(() => draftOf(initial));
   const [isTried, setTried] = useState(false);
@@ -41,49 +36,40 @@ export function AssistantForm({ title, initial, note, taken, isPending, error, o
   // A name that is taken is said at once, an empty one not before it was tried to save.
   const saidName = wrongName && (isTried || wrongName !== "missing") ? t(`name.${wrongName}`) : undefined;
   return (
-    <Dialog title={title} onClose={onClose}>
-      <form noValidate className="flex min-h-0 flex-col" onSubmit={(event) => { event.preventDefault(); submit(); }}>
-        <div className="flex min-h-0 flex-col gap-4 overflow-y-auto px-4 pt-1 pb-4">
-          <Labelled id="assistant-name" label={studio("name")} hint={t("name.hint")} problem={saidName}>
-            <input id="assistant-name" autoFocus autoComplete="off" maxLength={LONGEST_NAME} aria-invalid={saidName !== undefined} className={INPUT} value={draft.name} onChange={(event) => change({ name: event.target.value })} />
-          </Labelled>
-          <BaseAndAdapter base={draft.base_model} adapter={draft.adapter} isTried={isTried} onChange={change} />
-          <Labelled id="assistant-prompt" label={t("prompt")} hint={t("prompt.hint")}>
-            <textarea id="assistant-prompt" rows={4} className={`${INPUT} h-auto! resize-y py-2`} value={draft.system_prompt} onChange={(event) => change({ system_prompt: event.target.value })} />
-          </Labelled>
-          <fieldset>
-            <legend className="mb-1 font-medium">{t("sampling")}</legend>
-            <div className="grid grid-cols-3 gap-3">
-              {NUMBERS.map((name) => (
-                <div key={name} className="flex flex-col justify-end">
-                  <label htmlFor={`assistant-${name}`} className="mb-1 block text-xs text-muted">{t(`sampling.${name}`)}</label>
-                  <input
-                    id={`assistant-${name}`}
-                    type="number"
-                    inputMode="decimal"
-                    {...{ min: RANGES[name].min, max: RANGES[name].max, step: RANGES[name].step }}
-                    aria-invalid={wrongNumbers.includes(name)}
-                    aria-describedby="sampling-hint"
-                    placeholder={t("sampling.auto")}
-                    className={`${INPUT} tabular-nums`}
-                    value={draft[name]}
-                    onChange={(event) => change({ [name]: event.target.value })}
-                  />
-                </div>
-              ))}
+    <FormDialog title={title} action={studio("save")} isPending={isPending} error={error} onSubmit={submit} onClose={onClose}>
+      <Labelled id="assistant-name" label={studio("name")} hint={t("name.hint")} problem={saidName}>
+        <input id="assistant-name" autoFocus autoComplete="off" maxLength={LONGEST_NAME} aria-invalid={saidName !== undefined} className={INPUT} value={draft.name} onChange={(event) => change({ name: event.target.value })} />
+      </Labelled>
+      <BaseAndAdapter base={draft.base_model} adapter={draft.adapter} isTried={isTried} onChange={change} />
+      <Labelled id="assistant-prompt" label={t("prompt")} hint={t("prompt.hint")}>
+        <textarea id="assistant-prompt" rows={4} className={`${INPUT} h-auto! resize-y py-2`} value={draft.system_prompt} onChange={(event) => change({ system_prompt: event.target.value })} />
+      </Labelled>
+      <fieldset>
+        <legend className="mb-1 font-medium">{t("sampling")}</legend>
+        <div className="grid grid-cols-3 gap-3">
+          {NUMBERS.map((name) => (
+            <div key={name} className="flex flex-col justify-end">
+              <label htmlFor={`assistant-${name}`} className="mb-1 block text-xs text-muted">{t(`sampling.${name}`)}</label>
+              <input
+                id={`assistant-${name}`}
+                type="number"
+                inputMode="decimal"
+                {...{ min: RANGES[name].min, max: RANGES[name].max, step: RANGES[name].step }}
+                aria-invalid={wrongNumbers.includes(name)}
+                aria-describedby="sampling-hint"
+                placeholder={t("sampling.auto")}
+                className={`${INPUT} tabular-nums`}
+                value={draft[name]}
+                onChange={(event) => change({ [name]: event.target.value })}
+              />
             </div>
-            {wrongNumbers.length
-              ? <p role="alert" className="mt-1 text-xs text-bad">{wrongNumbers.map((name) => t(`sampling.${name}.range`)).join(" ")}</p>
-              : <p id="sampling-hint" className="mt-1 text-xs text-pretty text-muted">{t("sampling.hint")}</p>}
-          </fieldset>
-          {note && <p className="text-xs text-pretty text-muted">{note}</p>}
+          ))}
         </div>
-        {error && <div className="shrink-0 px-4 pb-3"><ErrorNote error={asErrorBody(error)} /></div>}
-        <div className="flex shrink-0 justify-end gap-2 border-t border-line p-4">
-          <Button onClick={onClose}>{shared("cancel")}</Button>
-          <Button kind="primary" type="submit" disabled={isPending}>{studio("save")}</Button>
-        </div>
-      </form>
-    </Dialog>
+        {wrongNumbers.length
+          ? <p role="alert" className="mt-1 text-xs text-bad">{wrongNumbers.map((name) => t(`sampling.${name}.range`)).join(" ")}</p>
+          : <p id="sampling-hint" className="mt-1 text-xs text-pretty text-muted">{t("sampling.hint")}</p>}
+      </fieldset>
+      {note && <p className="text-xs text-pretty text-muted">{note}</p>}
+    </FormDialog>
   );
 }

@@ -1,9 +1,9 @@
 /** All assistants; those of one base share one loaded model. */
-import { useQuery } from "@tanstack/react-query";
 import { CircleCheck, CirclePause, LoaderCircle, type LucideIcon, TriangleAlert } from "lucide-react";
 import { Link } from "wouter";
-import { type Adapter, type Assistant, models } from "../api";
+import type { Adapter, Assistant } from "../api";
 import { Badge } from "../parts/Badge";
+import { useAdapters } from "../train/hooks";
 import { useAssistantWords } from "./words";
 
 type State = Assistant["state"];
@@ -16,8 +16,6 @@ export function StateBadge({ state }: { state: State }) {
   const [tone, icon] = STATES[state];
   return <Badge tone={tone} icon={icon}>{t(`state.${state}`)}</Badge>;
 }
-
-export const useAdapters = () => useQuery({ queryKey: ["adapters"], queryFn: models.adapters });
 
 /** The adapter's name where it is known, else the end of its path. */
 export const adapterName = (path: string, adapters: Adapter[] | undefined): string =>

@@ -6,8 +6,8 @@ import { formatAgo, formatBytes } from "~/shared/i18n";
 import { isOf, methodName } from "../models/adapters";
 import { INPUT, Labelled } from "../parts/layout";
 import { TEXT_LINK } from "../parts/links";
-import { useModels } from "../train/hooks";
-import { adapterName, useAdapters } from "./AssistantList";
+import { useAdapters, useModels } from "../train/hooks";
+import { adapterName } from "./AssistantList";
 import { useAssistantWords } from "./words";
 
 interface Props {

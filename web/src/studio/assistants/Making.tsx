@@ -6,7 +6,8 @@ import type { Assistant } from "../api";
 import { checkPath } from "../models/paths";
 import { Card, Facts } from "../parts/layout";
 import { TEXT_LINK } from "../parts/links";
-import { adapterName, useAdapters } from "./AssistantList";
+import { useAdapters } from "../train/hooks";
+import { adapterName } from "./AssistantList";
 import { isSampling, useAssistantWords } from "./words";
 
 /** A longer prompt is folded away. */

@@ -1,7 +1,9 @@
 /** Adapters beneath their base: what each is, how well it did, where it came from. */
-import { Database, ListTodo } from "lucide-react";
+import { Database, GitMerge, ListTodo, TriangleAlert } from "lucide-react";
 import { Link } from "wouter";
 import { formatAgo, formatBytes, formatMoment, formatNumber } from "~/shared/i18n";
+import { AdapterMenu } from "../adapters/AdapterMenu";
+import { useAdapterWords } from "../adapters/words";
 import type { Adapter } from "../api";
 import { TEXT_LINK } from "../parts/links";
 import { mainScore, methodName } from "./adapters";
@@ -9,7 +11,7 @@ import { scoreTitle, useModelsWords } from "./words";
 
 export interface TreeProps {
   adapters: Adapter[];
-  /** Paths of those to compare: two at most. */
+  /** Paths of those to compare or to combine. */
   chosen: string[];
   onToggle: (path: string) => void;
 }
@@ -25,21 +27,22 @@ export function AdapterTree({ adapters, chosen, onToggle }: TreeProps) {
     <ul className="mt-1">
       {adapters.map((adapter) => (
         <li key={adapter.path} className={BRANCH}>
-          <Leaf adapter={adapter} isChosen={chosen.includes(adapter.path)} canChoose={chosen.length < 2} onToggle={() => onToggle(adapter.path)} />
+          <Leaf adapter={adapter} isChosen={chosen.includes(adapter.path)} onToggle={() => onToggle(adapter.path)} />
         </li>
       ))}
     </ul>
   );
 }
 
-function Leaf({ adapter, isChosen, canChoose, onToggle }: { adapter: Adapter; isChosen: boolean; canChoose: boolean; onToggle: () => void }) {
+function Leaf({ adapter, isChosen, onToggle }: { adapter: Adapter; isChosen: boolean; onToggle: () => void }) {
   const t = useModelsWords();
   const { name, method, rank, num_bytes, created_at } = adapter;
   const score = mainScore(adapter);
   return (
     <div className="pt-1 pb-2">
-      <label className="flex min-h-9 flex-wrap items-center gap-x-2" title={!isChosen && !canChoose ? t("compare.two") : undefined}>
-        <input type="checkbox" className="size-4 shrink-0 accent-(--accent)" aria-label={t("compare.choose", { name })} checked={isChosen} disabled={!isChosen && !canChoose} onChange={onToggle} />
+      <div className="flex items-start gap-1">
+      <label className="flex min-h-9 min-w-0 flex-1 flex-wrap items-center gap-x-2">
+        <input type="checkbox" className="size-4 shrink-0 accent-(--accent)" aria-label={t("compare.choose", { name })} checked={isChosen} onChange={onToggle} />
         <span className="min-w-0 flex-[1_1_8rem] truncate font-medium" title={name}>{name}</span>
         {score && (
           <span className="ml-auto shrink-0 text-xs text-muted" title={scoreTitle(score, t)}>
@@ -47,17 +50,25 @@ function Leaf({ adapter, isChosen, canChoose, onToggle }: { adapter: Adapter; is
           </span>
         )}
       </label>
+      <AdapterMenu adapter={adapter} />
+      </div>
       <p className="text-xs text-muted">
         {[methodName(method), rank === null ? "" : t("rank", { n: rank }), formatBytes(num_bytes)].filter(Boolean).join(" · ")}
         {created_at && <> · <time dateTime={created_at} title={formatMoment(created_at)}>{formatAgo(created_at)}</time></>}
       </p>
       <Lineage adapter={adapter} />
+      {adapter.troubles.map((trouble) => <p key={trouble} className="mt-1 flex items-start gap-1.5 text-xs text-warn"><TriangleAlert size={14} aria-hidden className="mt-px shrink-0" />{trouble}</p>)}
     </div>
   );
 }
 
-export function Lineage({ adapter: { dataset, dataset_name: from, dataset_version: version, task } }: { adapter: Adapter }) {
+const MADE = ["imported", "combined", "resized"] as const;
+
+export function Lineage({ adapter: { dataset, dataset_name: from, dataset_version: version, task, origin, parents } }: { adapter: Adapter }) {
   const t = useModelsWords();
+  const made = useAdapterWords();
+  const how = MADE.find((one) => one === origin);
+  if (how) return <p className="flex items-start gap-1.5 text-xs text-muted"><GitMerge size={13} aria-hidden className="mt-0.5 shrink-0" /><span className="min-w-0 [overflow-wrap:anywhere]">{made(`made.${how}`, { of: parents.join(", ") })}</span></p>;
   const said = version === null ? from : t("version", { name: from, n: version });
   if (!from && task === null) return <p className="text-xs text-muted">{t("elsewhere")}</p>;
   return (

@@ -1,11 +1,13 @@
-/** Two adapters side by side: what they were made of, how, and how well they did. */
+/** Adapters that were marked: two side by side, what they were made of, how, and how well they did; or several made one. */
 import { useQuery } from "@tanstack/react-query";
-import { CircleCheck, GitCompare } from "lucide-react";
+import { CircleCheck, GitCompare, GitMerge } from "lucide-react";
 import { type ReactNode, useState } from "react";
 import { Button } from "~/shared/components/Button";
 import { Dialog } from "~/shared/components/Dialog";
 import { formatAgo, formatBytes, formatMoment, formatNumber } from "~/shared/i18n";
 import { humanised } from "~/shared/schema";
+import { CombineDialog } from "../adapters/CombineDialog";
+import { useAdapterWords } from "../adapters/words";
 import { type Adapter, tasks } from "../api";
 import { better, methodName } from "./adapters";
 import { Lineage } from "./AdapterTree";
@@ -14,20 +16,24 @@ import { scoreTitle, useModelsWords } from "./words";
 /** A bar at the foot of the window while adapters are chosen. */
 export function Comparing({ adapters, onClear }: { adapters: Adapter[]; onClear: () => void }) {
   const t = useModelsWords();
-  const [isOpen, setOpen] = useState(false);
+  const say = useAdapterWords();
+  const [opened, setOpened] = useState<"compare" | "combine" | null>(null);
   const [first, second] = adapters;
+  const canCombine = second !== undefined && adapters.every((one) => one.base_model === first?.base_model && !one.troubles.length);
   if (!first) return null;
   return (
     <>
       <div role="status" className="appear sticky bottom-4 z-20 mx-auto flex w-max max-w-full flex-wrap items-center gap-x-3 gap-y-2 rounded-lg border border-line bg-panel py-2 pr-2 pl-4 shadow-lifted">
         <GitCompare size={16} aria-hidden className="shrink-0 text-accent-ink" />
-        <span className="min-w-0 [overflow-wrap:anywhere]">{second ? t("compare.chosen", { first: first.name, second: second.name }) : t("compare.another", { name: first.name })}</span>
+        <span className="min-w-0 [overflow-wrap:anywhere]">{second ? adapters.map(({ name }) => name).join(", ") : t("compare.another", { name: first.name })}</span>
         <span className="flex gap-2">
           <Button kind="quiet" onClick={onClear}>{t("compare.clear")}</Button>
-          <Button kind="primary" disabled={!second} onClick={() => setOpen(true)}>{t("compare")}</Button>
+          <Button icon={GitMerge} disabled={!canCombine} title={say("combine.text")} onClick={() => setOpened("combine")}>{say("combine")}</Button>
+          <Button kind="primary" disabled={adapters.length !== 2} title={adapters.length > 2 ? t("compare.two") : undefined} onClick={() => setOpened("compare")}>{t("compare")}</Button>
         </span>
       </div>
-      {isOpen && second && <Dialog title={t("compare.title")} shape="top" onClose={() => setOpen(false)}><Sides pair={[first, second]} /></Dialog>}
+      {opened === "compare" && second && <Dialog title={t("compare.title")} shape="top" onClose={() => setOpened(null)}><Sides pair={[first, second]} /></Dialog>}
+      {opened === "combine" && <CombineDialog of={adapters} onDone={() => { setOpened(null); onClear(); }} onClose={() => setOpened(null)} />}
     </>
   );
 }

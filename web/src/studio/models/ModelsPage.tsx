@@ -1,16 +1,19 @@
 /** Models that are here, their adapters, and the way to more of them. */
-import { useQuery } from "@tanstack/react-query";
-import { Boxes, ScanSearch } from "lucide-react";
+import { Boxes, FolderSearch, ScanSearch } from "lucide-react";
 import { useState } from "react";
 import { Link } from "wouter";
 import { navigate } from "wouter/use-browser-location";
 import { asErrorBody } from "~/shared/api/http";
+import { Button } from "~/shared/components/Button";
 import { Empty, ErrorNote } from "~/shared/components/states";
-import { type Adapter, type Model, models } from "../api";
+import { Elsewhere } from "../adapters/Elsewhere";
+import { OllamaCard } from "../adapters/OllamaCard";
+import { useAdapterWords } from "../adapters/words";
+import type { Adapter, Model } from "../api";
 import { Card, Page, PageHead, Skeletons } from "../parts/layout";
 import { BUTTON_LINK, TEXT_LINK } from "../parts/links";
 import { Loaded } from "../parts/Loaded";
-import { useModels } from "../train/hooks";
+import { useAdapters, useModels } from "../train/hooks";
 import { orphansOf } from "./adapters";
 import { AdapterTree, type TreeProps } from "./AdapterTree";
 import { Comparing } from "./Comparing";
@@ -22,11 +25,14 @@ import { useModelsWords } from "./words";
 
 export function ModelsPage() {
   const t = useModelsWords();
+  const say = useAdapterWords();
+  const [looks, setLooks] = useState(false);
   const query = useModels();
-  const adapters = useQuery({ queryKey: ["adapters"], queryFn: models.adapters });
+  const adapters = useAdapters();
   return (
     <Page>
       <PageHead title={t("title")} text={t("lead")}>
+        <Button icon={FolderSearch} onClick={() => setLooks(true)}>{say("elsewhere")}</Button>
         <Link href="/models/check" className={BUTTON_LINK}><ScanSearch size={16} aria-hidden />{t("checkOne")}</Link>
       </PageHead>
       <HubSearch installed={query.data ?? []} />
@@ -38,6 +44,8 @@ export function ModelsPage() {
           {(all) => <Everything all={all} adapters={adapters.data} />}
         </Loaded>
       </section>
+      <OllamaCard />
+      {looks && <Elsewhere onClose={() => setLooks(false)} />}
     </Page>
   );
 }

@@ -6,6 +6,7 @@ import { formatAgo, formatBytes, formatDuration, formatMoment, formatNumber } fr
 import { datasets, type Metrics, type Task } from "../api";
 import { Card, Facts } from "../parts/layout";
 import { measured, predicted } from "../parts/TaskRow";
+import { Compared, exportOf, Written } from "./Exported";
 import { useTaskWords } from "./words";
 
 const LINK = "text-accent-ink underline underline-offset-2";
@@ -56,9 +57,11 @@ export function Overview({ task }: { task: Task }) {
   if (task.parent) facts.push([t("fact.parent"), <Link className={LINK} href={`/tasks/${task.parent}`}>#{task.parent}</Link>]);
   if (task.output_path) facts.push([t("fact.output"), <code className="font-mono text-xs break-all">{task.output_path}</code>]);
   const decisions = metrics?.decisions.filter(({ name }) => name !== "continue") ?? [];
+  const exported = exportOf(task);
   return (
-    <div className={`grid gap-4 ${task.kind === "train" ? "lg:grid-cols-2" : ""}`}>
-      <Card><Facts facts={facts} /></Card>
+    <div className={`grid gap-4 ${task.kind === "train" || exported ? "lg:grid-cols-2" : ""}`}>
+      {exported && <Compared result={exported} />}
+      <Card><Facts facts={facts} />{exported && <Written result={exported} />}</Card>
       {task.kind === "train" && (
         <Card title={t("decisions")}>
           {decisions.length ? (

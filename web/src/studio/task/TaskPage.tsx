@@ -1,6 +1,6 @@
 /** One task: how it is, what it has come to, what can be done with it. */
 import { useMutation, useQuery } from "@tanstack/react-query";
-import { Copy, Download, FileText, Pause, Play, Trash2 } from "lucide-react";
+import { Copy, Download, FileText, PackageOpen, Pause, Play, Trash2 } from "lucide-react";
 import { useState } from "react";
 import { Link, useLocation, useSearchParams } from "wouter";
 import { Button } from "~/shared/components/Button";
@@ -8,6 +8,8 @@ import { Dialog } from "~/shared/components/Dialog";
 import { ErrorNote } from "~/shared/components/states";
 import { Tabs } from "~/shared/components/Tabs";
 import { useT } from "~/shared/i18n";
+import { ExportDialog } from "../adapters/ExportDialog";
+import { useAdapterWords } from "../adapters/words";
 import { OVER, type Task, tasks } from "../api";
 import { learn, poll, queries } from "../live";
 import { StatusBadge } from "../parts/Badge";
@@ -34,6 +36,8 @@ export function TaskPage({ id }: { id: number }) {
   );
 }
 
+/** Kinds that leave a report as a page of its own. */
+const REPORTED: ReadonlySet<Task["kind"]> = new Set(["train", "tune", "evaluate"]);
 const TABS = ["overview", "answers", "try", "parameters", "log", "reproduce"] as const;
 type TabName = (typeof TABS)[number];
 
@@ -81,7 +85,9 @@ const LINK = "inline-flex h-9 items-center justify-center gap-2 rounded-md borde
 function Actions({ task }: { task: Task }) {
   const t = useTaskWords();
   const common = useStudioWords();
+  const say = useAdapterWords();
   const [deleting, setDeleting] = useState(false);
+  const [exporting, setExporting] = useState(false);
   const stop = useMutation({ mutationFn: () => tasks.stop(task.id), onSuccess: learn, onError: toastError });
   const resume = useMutation({ mutationFn: () => tasks.resume(task.id), onSuccess: learn, onError: toastError });
   const isOver = OVER.has(task.status);
@@ -93,8 +99,10 @@ function Actions({ task }: { task: Task }) {
       {task.kind === "tune" && <Link href={`/tune?task=${task.id}`} className={LINK}>{t("tune.open")}</Link>}
       {task.kind === "train" && <Link href={`/train?clone=${task.id}`} className={LINK}><Copy size={16} aria-hidden />{t("clone")}</Link>}
       {hasResult && <a href={tasks.adapterPath(task.id)} className={LINK} download><Download size={16} aria-hidden />{t("adapter")}</a>}
-      {task.status === "completed" && task.kind !== "install" && <a href={tasks.reportPath(task.id)} target="_blank" rel="noreferrer" className={LINK}><FileText size={16} aria-hidden />{t("report")}</a>}
+      {hasResult && typeof task.measured.adapter === "string" && <Button icon={PackageOpen} onClick={() => setExporting(true)}>{say("export")}</Button>}
+      {task.status === "completed" && REPORTED.has(task.kind) && <a href={tasks.reportPath(task.id)} target="_blank" rel="noreferrer" className={LINK}><FileText size={16} aria-hidden />{t("report")}</a>}
       {isOver && <Button icon={Trash2} onClick={() => setDeleting(true)}>{t("delete")}</Button>}
+      {exporting && <ExportDialog base={task.base_model} adapter={String(task.measured.adapter)} name={task.task_name} onClose={() => setExporting(false)} />}
       {deleting && <Deleting task={task} onClose={() => setDeleting(false)} />}
     </>
   );

@@ -1,7 +1,7 @@
 /** What the training page asks the server for, each under the key that every page uses. */
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useEffect, useRef, useState } from "react";
-import { datasets, models, type Plan, type TaskQuery, tasks, type TrainAsked, training } from "../api";
+import { adapters, datasets, models, type Plan, type TaskQuery, tasks, type TrainAsked, training } from "../api";
 import { poll } from "../live";
 
 const READING_MS = 2000;
@@ -12,6 +12,7 @@ export const useDatasets = () =>
     refetchInterval: ({ state }) => (state.data?.some(({ is_read }) => !is_read) ? READING_MS : false),
   });
 export const useModels = () => useQuery({ queryKey: ["models"], queryFn: models.list });
+export const useAdapters = () => useQuery({ queryKey: ["adapters"], queryFn: adapters.list });
 export const SCHEMA = { queryKey: ["schema", "train"], queryFn: training.schema, staleTime: Infinity };
 export const useSchema = () => useQuery(SCHEMA);
 
