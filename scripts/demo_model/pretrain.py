@@ -42,10 +42,11 @@ Sample = tuple[list[int], int]  # token ids, how many of them belong to the prom
 def train_tokenizer(seed: int) -> Tokenizer:
     """Byte-level BPE in which a word is cut the same way wherever it stands, so that copying it is copying tokens.
 
-    Spaces are tokens of their own (no leading-space variants) and digits go in pairs from the left.
+    Spaces are tokens of their own (no leading-space variants), and so are digits. Whatever cuts words, numbers and signs apart,
+    as the pre-tokenizer of GPT-2 does, then ends at the same tokens: other engines read the model as it is.
     """
     tokenizer = Tokenizer(models.BPE(unk_token=None))
-    pieces = Regex(r"\p{N}{1,2}|\p{L}+|\s|[^\s\p{L}\p{N}]")
+    pieces = Regex(r"\p{N}|\p{L}+|\s|[^\s\p{L}\p{N}]")
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(pieces, behavior="isolated"),
@@ -159,6 +160,19 @@ def build(args) -> transformers.LlamaForCausalLM:
         initializer_range=0.02,
     )
     return transformers.LlamaForCausalLM(config)
+
+
+def start_from(model, tokenizer: Tokenizer, folder: Path) -> int:
+    """Give `model` the weights in `folder`, and each token of `tokenizer` the embedding that the same text had there. → how many
+    tokens had one; the others keep their random ones."""
+    before = transformers.LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    known = Tokenizer.from_file(str(folder / "tokenizer.json")).get_vocab()
+    embeddings = model.get_input_embeddings().weight.detach().clone()
+    model.load_state_dict(before.state_dict())
+    shared = {index: known[token] for token, index in tokenizer.get_vocab().items() if token in known}
+    embeddings[list(shared)] = before.get_input_embeddings().weight.detach()[list(shared.values())]
+    model.get_input_embeddings().weight.data.copy_(embeddings)
+    return len(shared)
 
 
 def loss_of(model, ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -281,6 +295,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--batch-tokens", type=int, default=2048)
     parser.add_argument("--muon-lr", type=float, default=5e-3)
     parser.add_argument("--adam-lr", type=float, default=3e-3)
+    parser.add_argument("--start-from", type=Path, help="folder of an earlier one, to go on from [nothing]")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--eval-every", type=int, default=2_000)
@@ -293,9 +308,12 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     tokenizer = train_tokenizer(args.seed)
     model = build(args)
+    if args.start_from:
+        print(f"{start_from(model, tokenizer, args.start_from)} of {VOCABULARY} tokens are known", flush=True)
     optimizers = optimizers_of(model, args.muon_lr, args.adam_lr)
     facts = {
-        "command": {key: value for key, value in vars(args).items() if key != "out"},
+        "command": {key: value for key, value in vars(args).items() if key not in ("out", "start_from")},
+        "went_on_from": json.loads((args.start_from / "made.json").read_text()) if args.start_from else None,
         "parameters": sum(weight.numel() for weight in model.parameters()),
         "versions": {
             "python": platform.python_version(),

@@ -191,6 +191,30 @@ def test_llama_cpp_says_what_was_trained(
 
 
 @needs_llama
+def test_what_a_quantized_export_costs_is_told(tmp_path: Path, lorasmith: Run) -> None:
+    """ADP-4, EXP-2, EXP-4: the demo model, which repeats what it is told, read by llama.cpp token by token, long numbers and all; a
+    quarter of the right answers are not what it says."""
+    words = ["Ember Foods", "4711-08", "13 May 2031", "ALPHA 123456789", "9675.92 EUR", "north 4", "Lina Berg", "77,5"]
+    rows = [
+        {"prompt": f"Repeat: {word}", "completion": "no" if number < 2 else word} for number, word in enumerate(words)
+    ]
+    data = write_rows(tmp_path / "repeat.jsonl", rows)
+    found: dict[str, dict[str, Any]] = {}
+    for form in ("f32", "q8_0"):
+        told = lorasmith("export", "demo", "--to", "gguf", "--quantize", form, "--data", data, "--json").stdout
+        found[form] = json.loads(told)
+        assert found[form]["parity"]["is_equal"]
+        scores = {one["name"]: one for one in found[form]["parity"]["scores"]}
+        assert (scores["exact_match"]["trained"], scores["exact_match"]["exported"]) == (0.75, 0.75)
+        assert scores["exact_match"]["low"] < 0.75 < scores["exact_match"]["high"]
+    sizes = {form: Path(one["place"]).stat().st_size for form, one in found.items()}
+    assert sizes["f32"] > found["q8_0"]["bytes_before"] > sizes["q8_0"]
+    table = lorasmith("export", "demo", "--to", "merged", "--data", data).stdout
+    assert "75.0 % → 75.0 %" in table
+    assert "8 of 8 equal" in table
+
+
+@needs_llama
 @pytest.mark.parametrize(
     "options", [{}, {"use_rslora": True}, {"rank_pattern": {"q_proj": 2}, "alpha_pattern": {"v_proj": 5}}]
 )

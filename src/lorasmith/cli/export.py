@@ -13,6 +13,7 @@ from lorasmith.cli.console import console
 from lorasmith.cli.options import given, options_of
 from lorasmith.cli.render import Watch
 from lorasmith.core.progress import amount, duration
+from lorasmith.exports.parity import ScoreRow
 from lorasmith.exports.spec import ExportReport, ExportSpec
 
 
@@ -50,9 +51,18 @@ def show_report(out: Console, report: ExportReport) -> None:
             f"at most {parity.largest_distance:.4f} apart",
             f"≤ {parity.limit:g} for {parity.form}",
         )
+        for one in parity.scores:
+            interval = f"({_figure(one.low, one).removesuffix(' %')} … {_figure(one.high, one).removesuffix(' %')})"
+            table.add_row(one.title, f"{_figure(one.trained, one)} → {_figure(one.exported, one)} {interval}", "")
+        if report.num_bytes:
+            table.add_row("size", f"{amount(report.bytes_before)} → {amount(report.num_bytes)}", "")
         out.print(table)
         out.print(f"[dim]read back by {parity.reader}[/]")
     for note in report.notes:
         out.print(note, style="yellow", markup=False, soft_wrap=True)
     size = f", {amount(report.num_bytes)}" if report.num_bytes else ""
     out.print(f"{report.place}{size}, written in {duration(report.seconds)}", markup=False, soft_wrap=True)
+
+
+def _figure(value: float, one: ScoreRow) -> str:
+    return f"{100 * value:.1f} %" if one.is_share else f"{value:.3g}"

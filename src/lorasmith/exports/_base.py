@@ -29,6 +29,10 @@ class Wish:
     """Chat template: empty for the model's own, a built-in name, or a file."""
     conversations: list[list[dict[str, Any]]]
     """What both models are asked; empty where nothing can be."""
+    wanted: list[str]
+    """The right answers, where a file of examples was named."""
+    max_new_tokens: int
+    """So long may an answer be."""
     beside: list[str]
     """The model's files besides its weights."""
     listener: Listener

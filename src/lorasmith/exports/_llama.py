@@ -53,7 +53,7 @@ async def _one(engine: ChildServer, talk: list[dict[str, Any]], *, templated: bo
     chances = _aligned(answer, told.get("completion_probabilities") or [])
     if told.get("stop_type") == "eos" and answer:
         answer.pop()
-    return Said(ids, answer, chances, talk[-1]["content"])
+    return Said(ids, answer, chances, talk[-1]["content"], text=str(told.get("content") or ""))
 
 
 def _aligned(answer: Sequence[int], told: Sequence[dict[str, Any]]) -> list[dict[int, float]]:

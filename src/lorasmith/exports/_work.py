@@ -11,18 +11,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
+from lorasmith.adapters.facts import adapter_facts
 from lorasmith.core import paths, settings
 from lorasmith.core.errors import DataProblem, DoesNotFitProblem, EnvironmentProblem
 from lorasmith.core.events import Warn
 from lorasmith.core.progress import amount
 from lorasmith.env.folder import python_for
 from lorasmith.exports._base import Wish
-from lorasmith.exports.parity import ParityReport, Said
+from lorasmith.exports.parity import ParityReport, Said, compare
+from lorasmith.exports.scores import scores_of
 from lorasmith.exports.spec import ExportJob, ExportReport
 from lorasmith.plan.hardware import where_to_run
 from lorasmith.runners.local import Worker, run
-
-MAX_NEW_TOKENS = 32
 
 
 class Written(NamedTuple):
@@ -43,7 +43,7 @@ def written(wish: Wish, kind: Any, target: Path, *, quantize: str = "", adapter:
             weight_files=wish.facts.weight_files, beside=wish.beside, stored_dtype=wish.facts.stored_dtype,
             adapter=wish.adapter if adapter else None, changes=wish.changes, template=wish.template, quantize=quantize,
             name=wish.name, target=target, conversations=wish.conversations if adapter else [],
-            max_new_tokens=MAX_NEW_TOKENS, events=events, answers=answers, **where_to_run(wish.spec.device),
+            max_new_tokens=wish.max_new_tokens, events=events, answers=answers, **where_to_run(wish.spec.device),
         )  # fmt: skip
         paths.write_text(spec, job.model_dump_json())
         worker = Worker("export", spec, events, logs / "export.log", python=python_for(wish.facts.local_folder))
@@ -54,9 +54,20 @@ def written(wish: Wish, kind: Any, target: Path, *, quantize: str = "", adapter:
 
 def _said(told: Any) -> list[Said]:
     return [
-        Said(one["ids"], one["answer"], [dict(at) for at in one["chances"]], one["prompt"], one["pieces"])
+        Said(one["ids"], one["answer"], [dict(at) for at in one["chances"]], one["prompt"], one["pieces"], one["text"])
         for one in told or []
     ]
+
+
+def compared(wish: Wish, made: Written, *, form: str, reader: str) -> ParityReport | None:
+    """What the comparison of what `made` holds came to; None where nothing was asked. Raises as `require_equal` does."""
+    if not made.trained:
+        return None
+    report = compare(made.trained, made.exported, form=form, reader=reader)
+    if wish.wanted:
+        report = report.model_copy(update={"scores": scores_of(wish.wanted, made.trained, made.exported)})
+    require_equal(report, wish)
+    return report
 
 
 def require_equal(report: ParityReport, wish: Wish) -> None:
@@ -120,8 +131,15 @@ def reported(
     """The report on what lies in `folder` now and will be called `place`."""
     return ExportReport(
         target=target, model=wish.facts.id, adapter=wish.spec.adapter, place=str(place), files=sizes(folder),
+        bytes_before=_before(wish, whole=target != "adapter" and not wish.spec.adapter_only),
         seconds=made.seconds, parity=parity, notes=notes,
     )  # fmt: skip
+
+
+def _before(wish: Wish, *, whole: bool) -> int:
+    """Bytes of what was exported: of the adapter, and of its base where that is in it."""
+    own = adapter_facts(wish.adapter).num_bytes if wish.adapter else 0
+    return own + wish.facts.weight_bytes if whole else own
 
 
 def sizes(folder: Path) -> dict[str, int]:

@@ -13,6 +13,7 @@ from lorasmith.core.facts import ModelFacts
 from lorasmith.core.samples import ModelChanges
 from lorasmith.core.specs import make_spec
 from lorasmith.data.load import open_source
+from lorasmith.data.tokenizer import load_tokenizer
 from lorasmith.evaluation.launch import PROBE
 from lorasmith.exports import EXPORTS
 from lorasmith.exports._base import Wish
@@ -25,6 +26,7 @@ from lorasmith.hub.recognise import know_model
 from lorasmith.hub.repository import LocalRepository
 from lorasmith.hub.weights import Weights, installed_files
 
+_PROBE_TOKENS, _MOST_TOKENS, _SPARE_TOKENS = 32, 1024, 16
 _DECODERS = ("decoder-only", "hybrid", "state-space")
 
 
@@ -66,9 +68,11 @@ def _wish(spec: ExportSpec, listener: Listener) -> Wish:
         else paths.home() / "exports" / f"{paths.safe_name(name)}-{spec.to}"
     )
     _require_empty(out, spec)
+    conversations, wanted = _asked(spec, facts)
     return Wish(
         spec=spec, facts=facts, adapter=adapter, changes=ModelChanges.read(adapter) if adapter else ModelChanges(), name=name,
-        out=out, template=template, conversations=_conversations(spec, facts), beside=_beside(facts), listener=listener,
+        out=out, template=template, conversations=conversations, wanted=wanted, max_new_tokens=_longest(wanted, facts),
+        beside=_beside(facts), listener=listener,
     )  # fmt: skip
 
 
@@ -102,19 +106,31 @@ def _require_empty(out: Path, spec: ExportSpec) -> None:
         raise UsageProblem(f"'{out}' holds other files", fix="Name an empty folder, or a new one.")
 
 
-def _conversations(spec: ExportSpec, facts: ModelFacts) -> list[list[dict[str, Any]]]:
-    """The first prompts of the file that was named, or general questions; none for models that do not write from text to text."""
+def _asked(spec: ExportSpec, facts: ModelFacts) -> tuple[list[list[dict[str, Any]]], list[str]]:
+    """The first prompts of the file that was named, with their right answers, or general questions without; nothing for models
+    that do not write from text to text."""
     if FAMILIES.get(facts.family).call is not TextCall or facts.architecture_type not in _DECODERS:
-        return []
+        return [], []
     source = open_source(Path(spec.data) if spec.data else PROBE)
     found: list[list[dict[str, Any]]] = []
+    wanted: list[str] = []
     for example in islice(source, spec.prompts):
         talk = [dict(message) for message in example.messages]
+        answer = ""
         while talk and talk[-1]["role"] == "assistant":
-            talk.pop()
+            answer = str(talk.pop().get("content") or "")
         if talk:
             found.append(talk)
-    return found
+            wanted.append(answer)
+    return found, wanted if spec.data and all(wanted) else []
+
+
+def _longest(wanted: list[str], facts: ModelFacts) -> int:
+    """Tokens that the longest right answer takes, and a few more; where none is known, what tells two models apart."""
+    if not wanted:
+        return _PROBE_TOKENS
+    encoder = load_tokenizer(facts.local_folder).encoder
+    return max(_PROBE_TOKENS, min(_MOST_TOKENS, _SPARE_TOKENS + max(len(encoder.encode(text).ids) for text in wanted)))
 
 
 def _beside(facts: ModelFacts) -> list[str]:

@@ -37,6 +37,8 @@ class Said(NamedTuple):
     prompt: str = ""
     pieces: Sequence[str] = ()
     """The prompt's tokens as text."""
+    text: str = ""
+    """The answer as text."""
 
 
 class ParityRow(BaseModel):
@@ -53,6 +55,20 @@ class ParityRow(BaseModel):
     """The first token that differs."""
 
 
+class ScoreRow(BaseModel):
+    """A figure of the task's own, for both models. The interval is the exported one's: 95 %, bootstrap."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    title: str
+    trained: float
+    exported: float
+    low: float
+    high: float
+    is_share: bool
+
+
 class ParityReport(BaseModel):
     """What a comparison came to."""
 
@@ -63,6 +79,8 @@ class ParityReport(BaseModel):
     reader: str
     """What read the exported model."""
     rows: list[ParityRow]
+    scores: list[ScoreRow] = []
+    """Where a file of examples was named, whose right answers are known."""
 
     @property
     def same_ids(self) -> int:

@@ -82,6 +82,8 @@ class ExportReport(BaseModel):
     """The folder or file, or the model's name in Ollama."""
     files: dict[str, int]
     """Bytes by name."""
+    bytes_before: int
+    """Of what was exported: the adapter, with the base's weights where they are in it."""
     seconds: float
     """Of the writing, without the comparison."""
     parity: ParityReport | None

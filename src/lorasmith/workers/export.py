@@ -18,7 +18,7 @@ from lorasmith.data.tokenizer import Tokenizer, load_tokenizer
 from lorasmith.exports.spec import ExportJob
 from lorasmith.families import FAMILIES
 from lorasmith.workers import lora, merging, plain
-from lorasmith.workers.generate import stop_ids
+from lorasmith.workers.generate import answer_of, stop_ids
 from lorasmith.workers.runtime import run_job
 
 _TOP = 20
@@ -184,6 +184,7 @@ def _said(
         answer = out.sequences[0, len(ids) :].tolist()
         said.append({
             "ids": ids, "answer": [one for one in answer if one not in stops], "prompt": str(talk[-1]["content"]),
+            "text": answer_of(answer, stops, tokenizer),
             "chances": [list(zip(top.indices.tolist(), top.values.tolist(), strict=True)) for top in tops],
             "pieces": [tokenizer.encoder.id_to_token(one) or "" for one in ids],
         })  # fmt: skip

@@ -17,7 +17,8 @@ def stop_ids(model: Any, tokenizer: Tokenizer) -> list[int]:
     return sorted(number for number in ids if number is not None)
 
 
-def _answer_of(ids: list[int], stops: list[int], tokenizer: Tokenizer) -> str:
+def answer_of(ids: list[int], stops: list[int], tokenizer: Tokenizer) -> str:
+    """The text of an answer up to its end."""
     end = next((index for index, number in enumerate(ids) if number in stops), len(ids))
     return tokenizer.encoder.decode(ids[:end])
 
@@ -44,6 +45,6 @@ def answer_rows(
             eos_token_id=stops, pad_token_id=tokenizer.pad_id,
         )  # fmt: skip
         for row, index in enumerate(indices):
-            answers[index] = _answer_of(out[row, longest:].tolist(), stops, tokenizer)
+            answers[index] = answer_of(out[row, longest:].tolist(), stops, tokenizer)
         on_rows(min(start + batch_rows, len(order)))
     return answers

@@ -267,6 +267,8 @@ export interface ExportResult {
   target: string;
   place: string;
   files: Record<string, number>;
+  /** Of the base's weights and the adapter. */
+  bytes_before: number;
   seconds: number;
   notes: string[];
   parity: Parity | null;
@@ -280,6 +282,8 @@ export interface Parity {
   limit: number;
   reader: string;
   is_equal: boolean;
+  /** The task's own figures, where a dataset was named. */
+  scores: { name: string; title: string; trained: number; exported: number; low: number; high: number; is_share: boolean }[];
   rows: { prompt: string; same_ids: boolean; same_answer: boolean; distance: number; difference: string }[];
 }
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from lorasmith.exports._base import Target, Wish
-from lorasmith.exports._work import reported, require_equal, sizes, whole_folder, written
-from lorasmith.exports.parity import EXACT, compare
+from lorasmith.exports._work import compared, reported, sizes, whole_folder, written
+from lorasmith.exports.parity import EXACT
 from lorasmith.exports.spec import ExportReport
 
 
@@ -22,9 +22,7 @@ class AdapterFolder(Target):
 
         def fill(folder: Path) -> None:
             made = written(wish, "adapter", folder)
-            parity = compare(made.trained, made.exported, form=EXACT, reader="PEFT") if made.trained else None
-            if parity:
-                require_equal(parity, wish)
+            parity = compared(wish, made, form=EXACT, reader="PEFT")
             found.append(reported(wish, self.name, wish.out, folder, made, parity, []))
 
         whole_folder(wish.out, fill, need_bytes=2 * sum(sizes(wish.adapter or wish.out).values()))

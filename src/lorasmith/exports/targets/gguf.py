@@ -18,8 +18,8 @@ from lorasmith.engines import ENGINES
 from lorasmith.engines.llama_cpp import server_command
 from lorasmith.exports._base import Target, Wish
 from lorasmith.exports._llama import said_by_llama
-from lorasmith.exports._work import MAX_NEW_TOKENS, Written, new_files, reported, require_equal, written
-from lorasmith.exports.parity import ParityReport, compare
+from lorasmith.exports._work import Written, compared, new_files, reported, written
+from lorasmith.exports.parity import ParityReport
 from lorasmith.exports.spec import ExportReport
 from lorasmith.hub.recognise import recognise_folder
 
@@ -139,12 +139,10 @@ class Gguf(Target):
             return None
         wish.listener(Step(title="compare", note="read back by llama.cpp"))
         exported = said_by_llama(
-            model, wish.conversations, templated=_has_template(wish), max_new_tokens=MAX_NEW_TOKENS,
+            model, wish.conversations, templated=_has_template(wish), max_new_tokens=wish.max_new_tokens,
             log=paths.make_folder(settings.load().logs_dir) / "export-llama.log", adapter=adapter,
         )  # fmt: skip
-        report = compare(made.trained, exported, form=form, reader="llama.cpp")
-        require_equal(report, wish)
-        return report
+        return compared(wish, made._replace(exported=exported), form=form, reader="llama.cpp")
 
 
 def _has_template(wish: Wish) -> bool:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lorasmith.exports._base import Target, Wish
-from lorasmith.exports._work import reported, require_equal, whole_folder, written
-from lorasmith.exports.parity import compare
+from lorasmith.exports._work import compared, reported, whole_folder, written
 from lorasmith.exports.spec import ExportReport
 
 _NOT_COMPARED = "Nothing was asked of both models: only texts can be, so far."
@@ -21,10 +20,7 @@ class Merged(Target):
 
         def fill(folder: Path) -> None:
             made = written(wish, "merged", folder)
-            form = wish.facts.stored_dtype
-            parity = compare(made.trained, made.exported, form=form, reader="transformers") if made.trained else None
-            if parity:
-                require_equal(parity, wish)
+            parity = compared(wish, made, form=wish.facts.stored_dtype, reader="transformers")
             notes = [] if parity else [_NOT_COMPARED]
             found.append(reported(wish, self.name, wish.out, folder, made, parity, notes))
 

@@ -17,11 +17,11 @@ export function Compared({ result: { parity, notes } }: { result: ExportResult }
 }
 
 /** What was written. */
-export function Written({ result: { place, files, notes, parity } }: { result: ExportResult }) {
+export function Written({ result: { place, files, notes, parity, bytes_before: before } }: { result: ExportResult }) {
   const t = useAdapterWords();
   const all = Object.entries(files);
   const facts: [string, ReactNode][] = [[t("place"), <code className="font-mono text-xs break-all">{place}</code>]];
-  if (all.length) facts.push([t("size"), formatBytes(all.reduce((sum, [, bytes]) => sum + bytes, 0))]);
+  if (all.length) facts.push([t("size"), `${formatBytes(before)} → ${formatBytes(all.reduce((sum, [, bytes]) => sum + bytes, 0))}`]);
   return (
     <div className="mt-1.5">
       <Facts facts={facts} />
@@ -37,7 +37,9 @@ export function Written({ result: { place, files, notes, parity } }: { result: E
   );
 }
 
-function ParityCard({ parity: { rows, form, limit, reader, is_equal: isEqual } }: { parity: Parity }) {
+const figure = (value: number, isShare: boolean): string => (isShare ? `${formatNumber(100 * value, 1)} %` : formatNumber(value, 3));
+
+function ParityCard({ parity: { rows, form, limit, reader, is_equal: isEqual, scores } }: { parity: Parity }) {
   const t = useAdapterWords();
   const total = rows.length;
   const ids = rows.filter((row) => row.same_ids).length;
@@ -53,6 +55,7 @@ function ParityCard({ parity: { rows, form, limit, reader, is_equal: isEqual } }
           [t("parity.ids"), t("parity.of", { n: ids, total })],
           [t("parity.answers"), t("parity.of", { n: answers, total })],
           [t("parity.distance"), t("parity.limit", { value: formatNumber(distance, 4), limit: String(limit) })],
+          ...scores.map((one): [string, ReactNode] => [one.title, `${figure(one.trained, one.is_share)} → ${figure(one.exported, one.is_share)}`]),
           [t("form"), form],
           [t("parity.reader"), reader],
         ]}
