@@ -53,6 +53,8 @@ bench: setup
 	$(BIN)/python benchmarks/studio.py
 	$(BIN)/python benchmarks/tune.py
 	$(BIN)/python benchmarks/merge.py
+	$(BIN)/python benchmarks/adapter_load.py
+	$(BIN)/python benchmarks/data_wait.py
 	$(BIN)/python benchmarks/bertscore.py
 
 clean:

@@ -54,15 +54,16 @@ def measured(model: Path, data: Path, steps: int, *, ahead: bool, **options: Any
     from lorasmith.workers import samples
     from lorasmith.workers.attempt import Attempt, Writer
 
-    samples._HELPERS = 1 if ahead else 0
     kept: dict[str, Any] = {}
-    original = samples.SampleTrainer.get_train_dataloader
+    original, helpers = samples.SampleTrainer.get_train_dataloader, samples.SampleTrainer.ahead
 
     def timed(self: Any) -> Any:
         kept["loader"] = Timed(original(self))
         return kept["loader"]
 
     samples.SampleTrainer.get_train_dataloader = timed  # type: ignore[method-assign]
+    if not ahead:
+        samples.SampleTrainer.ahead = property(lambda _: {})  # type: ignore[assignment]
     try:
         with tempfile.TemporaryDirectory() as folder:
             spec = trainings.planned(
@@ -78,6 +79,7 @@ def measured(model: Path, data: Path, steps: int, *, ahead: bool, **options: Any
                 attempt.close()
     finally:
         samples.SampleTrainer.get_train_dataloader = original  # type: ignore[method-assign]
+        samples.SampleTrainer.ahead = helpers  # type: ignore[assignment]
     return seconds / steps, kept["loader"].waited / seconds
 
 

@@ -111,7 +111,7 @@ def test_small_answers_are_not_held_back() -> None:
 
 
 def test_adapters_by_name_under_traffic(server: Server, adapters: dict[str, Path]) -> None:
-    """SRV-7, SRV-8: requests name their adapter; one is loaded and unloaded while others are answered, and none is lost."""
+    """SRV-7, SRV-8, ADP-2: requests name their adapter; one is loaded and unloaded while others are answered, and none is lost."""
     base, first = generate(server, adapter="base")["text"], generate(server, adapter="a1")["text"]
     assert base != first
     assert generate(server)["text"] == base  # of two adapters none is the default

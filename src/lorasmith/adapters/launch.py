@@ -17,8 +17,8 @@ from lorasmith.core.events import Listener
 from lorasmith.core.samples import CHANGES_FILE, ModelChanges, common_changes
 from lorasmith.core.specs import make_spec
 from lorasmith.env.folder import python_for
-from lorasmith.hub.bases import CONFIG_FILE, MANIFEST_FILE, base_of, fingerprint, require_base
-from lorasmith.hub.locate import locate_adapter
+from lorasmith.hub.bases import CONFIG_FILE, MANIFEST_FILE, base_of, fingerprint, is_hub_id, require_base
+from lorasmith.hub.locate import from_hub, locate_adapter
 from lorasmith.hub.recognise import know_model
 from lorasmith.runners.local import Worker, run
 
@@ -93,12 +93,14 @@ def resize(
 def import_adapter(
     source: str, *, base: str = "", name: str = "", on_event: Listener = lambda _: None
 ) -> AdapterFacts:  # fmt: skip
-    """Take in an adapter that another tool made: PEFT's folder, or a safetensors file as kohya's scripts or diffusers write it
-    for a diffusion model. It is put on its base once, so that whatever is missing or foreign is told now.
+    """Take in an adapter that another tool made: PEFT's folder, here or on the Hub, or a safetensors file as kohya's scripts or
+    diffusers write it for a diffusion model. It is put on its base once, so that whatever is missing or foreign is told now.
 
     Raises NotFoundProblem, UsageProblem (no adapter, of another base, damaged).
     """
-    given = _given(paths.named(source))
+    path = paths.named(source)
+    is_fetched = not path.exists() and is_hub_id(source)
+    given = _given(from_hub(source, settings.load()).folder if is_fetched else path)
     told = base_of(given) if given.is_dir() else {"id": "", "revision": "", "fingerprint": ""}
     if not (base or told["id"]):
         raise UsageProblem(
@@ -107,7 +109,7 @@ def import_adapter(
     facts = know_model(base or told["id"])
     if given.is_dir():
         require_base(given, facts)
-    place = new_place(name or paths.safe_name(given.stem if given.is_file() else _name_of(given)))
+    place = new_place(name or paths.safe_name(_own_name(source if is_fetched else given)))
     changes = ModelChanges.read(given) if given.is_dir() else ModelChanges()
 
     def job(target: Path, events: Path) -> AdapterJob:
@@ -117,7 +119,7 @@ def import_adapter(
         )  # fmt: skip
 
     known = {"id": facts.id, "revision": facts.revision, "fingerprint": fingerprint(facts)}
-    made = {"how": "imported", "of": [given.name]}
+    made = {"how": "imported", "of": [source if is_fetched else given.name]}
     _made(place, job, python_for(facts.local_folder), on_event, known, made, beside=given if given.is_dir() else None)
     return adapter_facts(place / "lora")
 
@@ -144,6 +146,13 @@ def _given(path: Path) -> Path:
     raise UsageProblem(
         f"'{path}' is no adapter", why=why, fix=f"Name a folder with {CONFIG_FILE}, or one safetensors file."
     )
+
+
+def _own_name(source: str | Path) -> str:
+    """What an adapter is called where it comes from: a repository without its owner, a file, a folder."""
+    if isinstance(source, str):
+        return source.partition("/")[2]
+    return source.stem if source.is_file() else _name_of(source)
 
 
 def _name_of(folder: Path) -> str:

@@ -13,7 +13,7 @@ from lorasmith.cli.console import console
 from lorasmith.cli.options import given, options_of
 from lorasmith.cli.render import Watch
 from lorasmith.core.progress import amount, duration
-from lorasmith.exports.parity import ScoreRow
+from lorasmith.evaluation.page import interval, shown
 from lorasmith.exports.spec import ExportReport, ExportSpec
 
 
@@ -22,7 +22,7 @@ from lorasmith.exports.spec import ExportReport, ExportSpec
 @options_of(ExportSpec, without=("model",))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output and nothing else")
 def command(model: str, as_json: bool, **options: Any) -> None:
-    """Take MODEL elsewhere, with an adapter or without: merged safetensors, GGUF, Ollama.
+    """Take MODEL elsewhere, with an adapter or without: merged safetensors, GGUF, Ollama, the Hub.
 
     The same prompts then go through the trained model and the exported one. What answers otherwise is not kept.
     """
@@ -52,17 +52,16 @@ def show_report(out: Console, report: ExportReport) -> None:
             f"≤ {parity.limit:g} for {parity.form}",
         )
         for one in parity.scores:
-            interval = f"({_figure(one.low, one).removesuffix(' %')} … {_figure(one.high, one).removesuffix(' %')})"
-            table.add_row(one.title, f"{_figure(one.trained, one)} → {_figure(one.exported, one)} {interval}", "")
+            change = f"{shown(one.trained, one)} → {shown(one.exported, one)}"
+            table.add_row(one.title, change, f"95 %: {interval(one.low, one.high, one)}")
         if report.num_bytes:
             table.add_row("size", f"{amount(report.bytes_before)} → {amount(report.num_bytes)}", "")
         out.print(table)
         out.print(f"[dim]read back by {parity.reader}[/]")
+    if report.target == "hub":
+        for name, size in report.files.items():
+            out.print(f"  {name}  {amount(size)}", markup=False, highlight=False)
     for note in report.notes:
         out.print(note, style="yellow", markup=False, soft_wrap=True)
     size = f", {amount(report.num_bytes)}" if report.num_bytes else ""
     out.print(f"{report.place}{size}, written in {duration(report.seconds)}", markup=False, soft_wrap=True)
-
-
-def _figure(value: float, one: ScoreRow) -> str:
-    return f"{100 * value:.1f} %" if one.is_share else f"{value:.3g}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from lorasmith.evaluation.report import BASE, EvaluationReport, Figure, FigureKind
 from lorasmith.training.answers import answers_html, text
@@ -15,7 +16,14 @@ _EMPTY = "<td></td>"
 _WHOLE = 1000
 
 
-def shown(value: float, kind: FigureKind) -> str:
+class HasShare(Protocol):
+    """What says of a figure whether it is told in percent."""
+
+    @property
+    def is_share(self) -> bool: ...
+
+
+def shown(value: float, kind: HasShare) -> str:
     """A figure as people read it."""
     if kind.is_share:
         return f"{100 * value:.1f} %"
@@ -24,7 +32,7 @@ def shown(value: float, kind: FigureKind) -> str:
     return f"{value:,.0f}" if abs(value) < 1e5 else f"{value:.1e}"
 
 
-def interval(low: float, high: float, kind: FigureKind) -> str:
+def interval(low: float, high: float, kind: HasShare) -> str:
     """Two figures with their unit once."""
     return f"{shown(low, kind).removesuffix(' %')} … {shown(high, kind)}"
 

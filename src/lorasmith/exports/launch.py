@@ -82,7 +82,8 @@ def _name_of(adapter: Path) -> str:
 
 def _require_mergeable(spec: ExportSpec, facts: ModelFacts) -> None:
     """Raises UsageProblem where the base's weights are stored quantized: a merge would keep their errors (ADP-3)."""
-    if facts.quantization and spec.to != "adapter" and not spec.adapter_only:
+    is_alone = spec.to == "adapter" or spec.adapter_only or (spec.to == "hub" and not spec.merged)
+    if facts.quantization and not (is_alone and spec.adapter):
         raise UsageProblem(
             f"The weights of '{facts.id}' are stored quantized ({facts.quantization})",
             why="An adapter is merged into the 16-bit weights, never into what is left of them in 4 or 8 bit.",

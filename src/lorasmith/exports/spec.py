@@ -21,7 +21,7 @@ class ExportSpec(BaseModel):
 
     model: str = Field(description="'demo', a folder, an installed model, or owner/name on the Hub")
     adapter: str = Field(default="", description="The adapter: its name in home, or a folder [the base alone]")
-    to: str = Field(default="merged", description="Target: merged, adapter, gguf or ollama")
+    to: str = Field(default="merged", description="Target: merged, adapter, gguf, ollama or hub")
     quantize: str = Field(
         default="", description="GGUF: f32, f16, bf16, q8_0, q5_1, q5_0, q4_1, q4_0; others by llama-quantize [q8_0]"
     )
@@ -37,6 +37,10 @@ class ExportSpec(BaseModel):
         default="", description="Chat template: chatml, alpaca or a jinja file [the adapter's, or the model's]"
     )
     system: str = Field(default="", description="Ollama: what the model is told before every conversation")
+    repo: str = Field(default="", max_length=200, description="Hub: owner/name to push to [your name, and its own]")
+    merged: bool = Field(default=False, description="Hub: the merged model, not the adapter alone")
+    public: bool = Field(default=False, description="Hub: for everybody to see; otherwise only you can")
+    dry_run: bool = Field(default=False, description="Hub: make the files and show them, and push nothing")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where the comparison runs")
 
 

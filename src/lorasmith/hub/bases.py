@@ -55,7 +55,7 @@ def require_base(adapter: Path, facts: ModelFacts) -> None:
         if own != base["fingerprint"]:
             raise _another(adapter, base, facts, "Their weights are different.")
         return
-    if _is_hub_id(base["id"]) and _is_hub_id(facts.id) and base["id"].lower() != facts.id.lower():
+    if is_hub_id(base["id"]) and is_hub_id(facts.id) and base["id"].lower() != facts.id.lower():
         raise _another(adapter, base, facts, "")
     if _is_commit(base["revision"]) and _is_commit(facts.revision) and base["revision"] != facts.revision:
         raise _another(adapter, base, facts, "")
@@ -75,7 +75,8 @@ def _told(name: str, revision: str) -> str:
     return f"'{name}' at {revision[:10]}" if revision else f"'{name}'"
 
 
-def _is_hub_id(name: str) -> bool:
+def is_hub_id(name: str) -> bool:
+    """Whether a model's name is one that the Hub knows models by: owner/name."""
     return name.count("/") == 1 and not name.startswith(("/", ".", "~"))
 
 

@@ -71,10 +71,12 @@ def locate(model: str, known: settings.Settings, *, revision: str = "") -> Model
 
     Raises UsageProblem for an impossible name, NotFoundProblem, EnvironmentProblem (no network).
     """
-    return locate_here(model, known) or _from_hub(hub_id_of(model, known), known, revision)
+    return locate_here(model, known) or from_hub(hub_id_of(model, known), known, revision)
 
 
-def _from_hub(model: str, known: settings.Settings, revision: str) -> ModelPlace:
+def from_hub(model: str, known: settings.Settings, revision: str = "") -> ModelPlace:
+    """A Hub repository's files for loading, fetched into the cache where they are not there. Raises NotFoundProblem,
+    EnvironmentProblem."""
     import huggingface_hub
 
     token = known.huggingface_token.get_secret_value() if known.huggingface_token else None

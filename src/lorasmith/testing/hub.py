@@ -5,7 +5,8 @@
         # HF_ENDPOINT=hub.url  →  the real huggingface_hub client
 
 Spoken: search, model info (with `blobs`), tree (in pages), resolve by HEAD and GET with ranges, ETag, commit and linked-size
-headers, the redirect of large files to another path, errors by `X-Error-Code`. Large files may be sparse: `sparse` makes one.
+headers, the redirect of large files to another path, errors by `X-Error-Code`; and uploads (`uploads.py`), where the client does
+without Xet (HF_HUB_DISABLE_XET=1). Large files may be sparse: `sparse` makes one.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+from lorasmith.testing.uploads import uploaded
 
 TOKEN = "hf_for_tests_only"  # noqa: S105  a token that opens nothing
 _LFS_SUFFIXES = {".safetensors", ".bin", ".gguf", ".pt", ".pth", ".onnx", ".h5", ".msgpack", ".ckpt", ".model", ".npz"}
@@ -63,6 +66,8 @@ class Rules:
     """The URL of another server of this kind, which large files are fetched from."""
     false_hash: bool = False
     """Large files are announced with another content's SHA-256, small ones with another's git id."""
+    fails_commits: bool = False
+    """What is uploaded is not taken in."""
     extra_files: dict[str, int] = field(default_factory=dict)
     """Listed names with sizes that are no files: for names that no folder could hold."""
 
@@ -107,6 +112,10 @@ class HubServer:
     def __init__(self, root: Path, *, token: str = TOKEN, delay: float = 0.0):
         self.root = root
         self.token = token
+        self.user = "tester"
+        """Whose token it is."""
+        self.objects: dict[str, bytes] = {}
+        """Large files that were uploaded, by SHA-256; a commit names them."""
         self.delay = delay
         self.rules: dict[str, Rules] = {}
         self._asked: list[Asked] = []
@@ -192,10 +201,20 @@ class _Handler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self.do_GET()
 
+    def do_POST(self) -> None:
+        self.do_GET()
+
+    def do_PUT(self) -> None:
+        self.do_GET()
+
     def _answer(self) -> None:
         parts = urlsplit(self.path)
         steps = [unquote(step) for step in parts.path.split("/")[1:]]
         self.query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
+        if found := uploaded(self.hub, self.command, steps, self._body(), is_known=self._knows_token()):
+            said = {"X-Error-Message": found[1]["error"]} if "error" in found[1] else None
+            self._send(found[0], json.dumps(found[1]).encode(), said)
+            return
         is_api = steps[:2] == ["api", "models"]
         steps = steps[2:] if is_api else steps
         if is_api and not steps:
@@ -220,6 +239,17 @@ class _Handler(BaseHTTPRequestHandler):
             self._resolve(repository, rules, rest[1], "/".join(rest[2:]))
         else:
             self._refuse(HTTPStatus.NOT_FOUND, "", "Not found")
+
+    def _body(self) -> bytes:
+        """What came with the request, by its length or in pieces."""
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        pieces: list[bytes] = []
+        while size := int(self.rfile.readline(), 16):
+            pieces.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(pieces)
 
     def _listed(self, text: str) -> None:
         """What a search finds: names that hold the text, without those that are private."""
