@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from tests.adapters import plain_adapter
 from tests.conftest import Run, write_rows
 from tests.stand_in_ollama import ollama
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 from lorasmith import flow
 from lorasmith.core.errors import DataProblem, EnvironmentProblem, NotFoundProblem, UsageProblem
@@ -127,6 +127,30 @@ def test_a_merge_into_what_is_quantized_is_refused(tiny_llama: Path, adapter: Pa
     )
     with pytest.raises(UsageProblem, match=r"stored quantized \(gptq\)"):
         flow.export(str(model), adapter=str(adapter), out=str(tmp_path / "out"))
+
+
+def test_a_merge_into_what_is_quantized_can_be_asked_for(
+    tiny_llama: Path, adapter: Path, tmp_path: Path, lorasmith: Run
+) -> None:
+    """ADP-3: with a warning; what comes of it answers as the quantized base with its adapter did, and is plain."""
+    model = tmp_path / "quantized"
+    config = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4")
+    AutoModelForCausalLM.from_pretrained(tiny_llama, quantization_config=config, device_map="cpu").save_pretrained(
+        model
+    )
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        if (tiny_llama / name).exists():
+            shutil.copyfile(tiny_llama / name, model / name)
+    options = ("export", model, "--adapter", adapter, "--to", "merged", "--out", tmp_path / "out")
+    assert "--dequantize" in lorasmith(*options, code=2).stderr
+    done = lorasmith(*options, "--dequantize")
+    assert "what that cost them stays lost" in " ".join(done.stdout.split())
+    assert "20 of 20 equal" in done.stdout
+    assert "quantization_config" not in json.loads((tmp_path / "out" / "config.json").read_text())
+    widened = load_adapters(AutoModelForCausalLM.from_pretrained(model).dequantize(), {"a": adapter})
+    with torch.inference_mode():
+        assert torch.allclose(logits(tmp_path / "out"), widened(IDS).logits, atol=1e-3)
+    assert not torch.allclose(logits(tmp_path / "out"), wanted(tiny_llama, adapter), atol=1e-2)
 
 
 def test_a_full_disk_leaves_what_was_there(

@@ -42,11 +42,15 @@ def written(wish: Wish, kind: Any, target: Path, *, quantize: str = "", adapter:
             kind=kind, model_folder=wish.facts.local_folder, model_id=wish.facts.id, family=wish.facts.family,
             weight_files=wish.facts.weight_files, beside=wish.beside, stored_dtype=wish.facts.stored_dtype,
             adapter=wish.adapter if adapter else None, changes=wish.changes, template=wish.template, quantize=quantize,
+            dequantize=bool(wish.facts.quantization and wish.spec.dequantize),
             name=wish.name, target=target, conversations=wish.conversations if adapter else [],
             max_new_tokens=wish.max_new_tokens, events=events, answers=answers, **where_to_run(wish.spec.device),
         )  # fmt: skip
         paths.write_text(spec, job.model_dump_json())
-        worker = Worker("export", spec, events, logs / "export.log", python=python_for(wish.facts.local_folder))
+        worker = Worker(
+            "export", spec, events, logs / "export.log", python=python_for(wish.facts.local_folder),
+            needs=(wish.facts.quantization,),
+        )  # fmt: skip
         result = run(worker, wish.listener)
         told = json.loads(answers.read_text(encoding="utf-8"))
     return Written(float(result["seconds"]), _said(told.get("trained")), _said(told.get("exported")))

@@ -8,7 +8,7 @@ from typing import Any
 
 from lorasmith.core import paths
 from lorasmith.core.errors import EnvironmentProblem, UsageProblem
-from lorasmith.core.events import Listener
+from lorasmith.core.events import Listener, Warn
 from lorasmith.core.facts import ModelFacts
 from lorasmith.core.samples import ModelChanges
 from lorasmith.core.specs import make_spec
@@ -59,7 +59,7 @@ def _wish(spec: ExportSpec, listener: Listener) -> Wish:
     adapter = locate_adapter(spec.adapter) if spec.adapter else None
     if adapter:
         require_base(adapter, facts)
-    _require_mergeable(spec, facts)
+    _require_mergeable(spec, facts, listener)
     name = spec.name or (_name_of(adapter) if adapter else paths.safe_name(facts.id))
     template = template_of(adapter, spec.template)
     out = (
@@ -80,17 +80,23 @@ def _name_of(adapter: Path) -> str:
     return paths.safe_name(adapter.parent.name if adapter.name == "lora" else adapter.name)
 
 
-def _require_mergeable(spec: ExportSpec, facts: ModelFacts) -> None:
-    """Raises UsageProblem where the base's weights are stored quantized: a merge would keep their errors (ADP-3)."""
-    is_alone = spec.to == "adapter" or spec.adapter_only or (spec.to == "hub" and not spec.merged)
-    if facts.quantization and not (is_alone and spec.adapter):
-        raise UsageProblem(
-            f"The weights of '{facts.id}' are stored quantized ({facts.quantization})",
-            why="An adapter is merged into the 16-bit weights, never into what is left of them in 4 or 8 bit.",
-            fix="Name the model that it was made of, or export the adapter alone: --to adapter",
-        )
+def _require_mergeable(spec: ExportSpec, facts: ModelFacts, listener: Listener) -> None:
+    """Raises UsageProblem where the base's weights are stored quantized: a merge keeps what that cost them (ADP-3)."""
     if facts.weight_form == "gguf":
         raise UsageProblem(f"'{facts.id}' is GGUF already", fix="Name the safetensors model that it was made of.")
+    is_alone = spec.to == "adapter" or spec.adapter_only or (spec.to == "hub" and not spec.merged)
+    if not facts.quantization or (is_alone and spec.adapter):
+        return
+    if spec.dequantize and spec.adapter and spec.to in ("merged", "hub"):
+        why = f"Merged into weights that were quantized ({facts.quantization}): what that cost them stays lost."
+        listener(Warn(message=f"{why} Merge into the model that they were made of where you have it."))
+        return
+    raise UsageProblem(
+        f"The weights of '{facts.id}' are stored quantized ({facts.quantization})",
+        why="An adapter is merged into the 16-bit weights, never into what is left of them in 4 or 8 bit.",
+        fix="Name the model that it was made of, or export the adapter alone: --to adapter. "
+        "--to merged --dequantize merges into what is left.",
+    )
 
 
 def _require_empty(out: Path, spec: ExportSpec) -> None:

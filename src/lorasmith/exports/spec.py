@@ -37,6 +37,10 @@ class ExportSpec(BaseModel):
         default="", description="Chat template: chatml, alpaca or a jinja file [the adapter's, or the model's]"
     )
     system: str = Field(default="", description="Ollama: what the model is told before every conversation")
+    dequantize: bool = Field(
+        default=False,
+        description="Merge into weights that are stored quantized; what quantization cost them stays lost",
+    )
     repo: str = Field(default="", max_length=200, description="Hub: owner/name to push to [your name, and its own]")
     merged: bool = Field(default=False, description="Hub: the merged model, not the adapter alone")
     public: bool = Field(default=False, description="Hub: for everybody to see; otherwise only you can")
@@ -62,6 +66,8 @@ class ExportJob(BaseModel):
     template: str = ""
     """A built-in name or a file."""
     quantize: str = ""
+    dequantize: bool = False
+    """Whether the base's weights are stored quantized, and are widened."""
     name: str
     target: Path
     """Folder or file to be written."""

@@ -75,18 +75,16 @@ def _all(file: Path) -> dict[str, torch.Tensor]:
 def _merge(job: ExportJob, events: Writer, tell: merging.Tell) -> None:
     files = merging.weight_files(job.model_folder, job.weight_files)
     changes = merging.deltas(job.adapter)
-    if files and changes is not None and job.changes.is_empty and merging.fits_files(changes, files):
+    is_plain = not job.dequantize and job.changes.is_empty
+    if files and changes is not None and is_plain and merging.fits_files(changes, files):
         merging.merge_files(files, changes, job.model_folder, job.target, tell)
     elif job.adapter is None:
         raise UsageProblem(
             "The base has no safetensors files to be written", why=f"It has: {', '.join(job.weight_files)}."
         )
     else:
-        events.send(
-            Warn(
-                message="This adapter is merged with the whole model in memory: it is more than LoRA on plain weights."
-            )
-        )
+        why = "The adapter is merged with the whole model in memory: it is more than LoRA on plain weights, or they are none."
+        events.send(Warn(message=why))
         merging.merge_loaded(
             job.model_folder, job.family, job.adapter, job.changes, job.target, dtype=_dtype(job.stored_dtype)
         )

@@ -153,9 +153,12 @@ def _copy(source: IO[bytes], sink: IO[bytes], count: int) -> None:
 def merge_loaded(
     folder: Path, family_name: str, adapter: Path, changes: ModelChanges, target: Path, *, dtype: str
 ) -> None:  # fmt: skip
-    """By PEFT, with the model in memory in fp32, saved in `dtype`: for all that `deltas` cannot say."""
+    """By PEFT, with the model in memory in fp32, saved in `dtype`: for all that `deltas` cannot say. Weights that are stored
+    quantized are widened first."""
     family = FAMILIES.get(family_name)
     whole = family.load(folder, dtype="float32", device="cpu", changes=changes)
+    if getattr(whole, "is_quantized", False):
+        whole = _widened(whole)
     wearer = family.wearer(whole)
     merged = lora.load_adapters(wearer, {"merged": adapter}).merge_and_unload(adapter_names=["merged"])
     holder = _holder(whole, wearer)
@@ -167,6 +170,24 @@ def merge_loaded(
     processor = family.processor(folder, merged if whole is wearer else whole, changes=changes)
     if hasattr(processor, "save_pretrained"):
         processor.save_pretrained(target)
+
+
+def _widened(model: Any) -> Any:
+    """The model with plain weights, as its quantized ones are read."""
+    widened = model.dequantize()
+
+    def can_be_undone(conversion: Any) -> bool:
+        try:
+            conversion.reverse_transform()
+        except NotImplementedError:
+            return False
+        return True
+
+    # How quantized weights were read from files; saving would try to undo it (transformers 5.23).
+    conversions = getattr(widened, "_weight_conversions", None)
+    if conversions:
+        widened._weight_conversions = list(filter(can_be_undone, conversions))
+    return widened
 
 
 def _holder(whole: Any, wearer: Any) -> tuple[Any, str] | None:
