@@ -10,6 +10,8 @@ from tests.adapters import plain_adapter
 from tests.stand_in_ollama import ollama
 from tests.studio import running
 
+from lorasmith.testing.hub import HubServer
+
 
 @pytest.mark.skipif(importlib.util.find_spec("xllamacpp") is None, reason="the package xllamacpp is not installed")
 def test_adapters_and_exports(tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,3 +63,22 @@ def test_ollama_that_does_not_run_is_told(tmp_path: Path) -> None:
         assert told["address"] == "http://127.0.0.1:1"
         assert "does not answer at http://127.0.0.1:1" in told["problem"]
         studio.delete("/ollama/small", 503)
+
+
+def test_an_adapter_is_pushed_to_the_hub(tiny_llama: Path, tmp_path: Path) -> None:
+    """STU-5, EXP-5: as a task, private; the token is the server's."""
+    (tmp_path / "hub").mkdir()
+    with HubServer(tmp_path / "hub") as hub:
+        environment = {"HF_ENDPOINT": hub.url, "HF_TOKEN": hub.token, "HF_HUB_DISABLE_XET": "1"}
+        with running(tmp_path / "home", **environment) as studio:
+            made = plain_adapter(tiny_llama, tmp_path / "one")
+            studio.post("/adapters/import", {"source": str(made), "base_model": str(tiny_llama), "name": "one"}, 201)
+            asked = {"base_model": str(tiny_llama), "adapter": "one", "to": "hub", "export_params": {"prompts": 2}}
+            done = studio.until(studio.post("/exports", asked, 201)["id"], "completed", "failed")
+            assert done["status"] == "completed", done["error"]
+            assert done["measured"]["place"] == f"{hub.url}/tester/one"
+            assert hub.rules["tester/one"].private
+            assert (hub.root / "tester" / "one" / "README.md").exists()
+            asked["export_params"]["repo"] = "another/one"
+            failed = studio.until(studio.post("/exports", asked, 201)["id"], "completed", "failed")
+            assert "not yours to write" in failed["error"]["what"]

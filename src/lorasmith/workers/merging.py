@@ -38,14 +38,17 @@ class Delta(NamedTuple):
 
     def onto(self, weight: torch.Tensor) -> torch.Tensor:
         """The merged weight in its own dtype; the sum is made in fp32."""
-        change = self.up.flatten(1) @ self.down.flatten(1)
-        change = change.T if self.is_transposed else change
-        if change.numel() != weight.numel():
+        up, down = self.up.flatten(1), self.down.flatten(1)
+        left, right = (down.T, up.T) if self.is_transposed else (up, down)
+        shape = (left.shape[0], right.shape[1])
+        if shape[0] * shape[1] != weight.numel():
             raise UsageProblem(
                 "The adapter does not fit this model",
-                why=f"A weight is {'×'.join(map(str, weight.shape))}, and the adapter's is {'×'.join(map(str, change.shape))}.",
+                why=f"A weight is {'×'.join(map(str, weight.shape))}, and the adapter's is {'×'.join(map(str, shape))}.",
             )
-        return change.reshape(weight.shape).add_(weight.float()).to(weight.dtype)
+        wide = weight.to(torch.float32, copy=True)  # what is given may be the file itself
+        wide.view(shape).addmm_(left, right)
+        return wide.to(weight.dtype)
 
 
 def deltas(adapter: Path | None) -> dict[str, Delta] | None:
