@@ -243,6 +243,18 @@ def test_every_page_on_a_phone_and_in_every_language(browser: Browser, studio: S
                 assert widths[0] <= widths[1], (place, viewport, widths)
 
 
+def faults(page: Page) -> list[str]:
+    """What axe finds that is serious or critical; nothing where it is not installed."""
+    if not AXE.exists():
+        return []
+    page.wait_for_timeout(500)  # what appears has appeared
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = page.evaluate("axe.run()")["violations"]
+    return [
+        f"{one['id']}: {one['nodes'][0]['html'][:200]}" for one in found if one["impact"] in ("serious", "critical")
+    ]
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_page_has_a_serious_fault_of_access(browser: Browser, studio: StudioServer, scheme: str) -> None:
     """STU-1: axe finds nothing serious or critical on any page, in either theme."""
@@ -259,14 +271,7 @@ def test_no_page_has_a_serious_fault_of_access(browser: Browser, studio: StudioS
         ):
             page.goto(f"{site(studio)}{place}")
             expect(page.get_by_role("heading").first).to_be_visible()
-            page.wait_for_timeout(500)
-            page.evaluate(AXE.read_text(encoding="utf-8"))
-            report = page.evaluate("axe.run()")
-            found += [
-                f"{place}: {one['id']}: {one['nodes'][0]['html'][:200]}"
-                for one in report["violations"]
-                if one["impact"] in ("serious", "critical")
-            ]
+            found += [f"{place}: {one}" for one in faults(page)]
     assert not found, "\n".join(found)
 
 
@@ -324,6 +329,7 @@ def test_adapters_are_taken_in_combined_made_smaller_and_exported(
         for _ in range(2):
             page.get_by_role("button", name="Take in").first.click()
             expect(page.get_by_role("status").filter(has_text="is taken in").last).to_be_visible(timeout=60_000)
+        assert not faults(page)
         page.keyboard.press("Escape")
         for name in ("a0", "a1"):
             page.get_by_label(f"Compare {name}").check()
@@ -332,6 +338,7 @@ def test_adapters_are_taken_in_combined_made_smaller_and_exported(
         dialog.get_by_label("Name").fill("a0")
         expect(dialog.get_by_role("alert")).to_have_text("There is one of this name already.")
         dialog.get_by_label("Name").fill("both")
+        assert not faults(page)
         dialog.get_by_role("button", name="Combine").click()
         expect(page.get_by_text("combined of a0, a1")).to_be_visible(timeout=60_000)
         chosen(page, "both", "Make it smaller…")
@@ -346,6 +353,7 @@ def test_adapters_are_taken_in_combined_made_smaller_and_exported(
             page.goto(f"{site(studio)}/models")
             chosen(page, "small", "Export…")
             dialog.get_by_role("radio", name=target).check()
+            assert not faults(page)
             dialog.get_by_role("button", name="Export", exact=True).click()
             heading(page, f"small to {target.lower()}")
             expect(page.get_by_text("It answers as the trained model does.")).to_be_visible(timeout=TRAINED)
