@@ -339,7 +339,7 @@ def test_an_answer_keeps_to_its_schema() -> None:
         "required": ["n", "kind"],
     }
     desk, given = Desk(), prompts(2)
-    desk.ask("schema", given[0], max_tokens=300, ignore_stop=False, matcher=grammars.matcher(schema=schema))
+    desk.ask("schema", given[0], max_tokens=300, ignore_stop=False, matcher=grammars.matcher(schema))
     desk.ask("free", given[1])
     desk.run()
     answer = json.loads(tokenizer.encoder.decode(desk.tokens["schema"]))
@@ -347,7 +347,26 @@ def test_an_answer_keeps_to_its_schema() -> None:
     assert answer["kind"] in ("a", "b")
     assert desk.tokens["free"] == alone(given[1], None)
     with pytest.raises(UsageProblem, match="schema"):
-        grammars.matcher(schema={"type": "object", "properties": {"a": {"$ref": "#/nowhere"}}})
+        grammars.matcher({"type": "object", "properties": {"a": {"$ref": "#/nowhere"}}})
+
+
+def test_a_model_bound_to_json_cannot_write_blanks_for_ever() -> None:
+    """SRV-2: between the parts of JSON stands nothing, one blank, or a new line and what indents it."""
+    bound = Grammars(MODEL_FOLDER / "tokenizer.json", 1024, [2])
+    tokenizer = load_tokenizer(MODEL_FOLDER).encoder
+
+    def takes(text: str) -> bool:
+        matcher = bound.matcher({"type": "object", "properties": {"n": {"type": "integer"}}})
+        assert matcher is not None
+        try:
+            for token in tokenizer.encode(text, add_special_tokens=False).ids:
+                matcher.note(token)
+        except UsageProblem:
+            return False
+        return True
+
+    assert all(map(takes, ('{"n":1}', '{"n": 1}', '{\n  "n": 1\n}', '{\n\t"n": 1\n}')))
+    assert not any(map(takes, ('{"n":  1}', '{"n":1\n\n}', '{"n":1\n' + " " * 40 + "}")))
 
 
 def test_a_thought_that_grows_too_long_is_ended() -> None:

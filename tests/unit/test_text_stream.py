@@ -570,13 +570,15 @@ def test_text_before_a_call_is_sent_before_the_call_is_whole():
 def test_a_call_that_must_be_made_binds_the_answer():
     """SRV-7: tool_choice"""
     tokenizer = byte_level()
-    assert say([], tokenizer, tools=TOOLS).stream.grammar == ""
-    named = say([], tokenizer, tools=TOOLS, tool_choice="add").stream.grammar
-    schema = json.loads(named.removeprefix("start: %json "))
+    assert say([], tokenizer, tools=TOOLS).stream.json_schema is None
+    schema = say([], tokenizer, tools=TOOLS, tool_choice="add").stream.json_schema
+    assert isinstance(schema, dict)
     assert schema["properties"]["name"] == {"const": "add"}
     assert schema["properties"]["arguments"]["properties"]["a"] == {"type": "integer"}
-    required = say([], tokenizer, tools=TOOLS, tool_choice="required").stream.grammar
-    assert len(json.loads(required.removeprefix("start: %json "))["anyOf"]) == 2
+    required = say([], tokenizer, tools=TOOLS, tool_choice="required", json_schema=True).stream.json_schema
+    assert isinstance(required, dict)
+    assert len(required["anyOf"]) == 2
+    assert say([], tokenizer, json_schema={"type": "array"}).stream.json_schema == {"type": "array"}
 
 
 def test_the_engines_grammars_take_forced_calls():
@@ -584,7 +586,8 @@ def test_the_engines_grammars_take_forced_calls():
     guidance = pytest.importorskip("llguidance")
     tokenizer = byte_level()
     for choice in ("add", "required"):
-        grammar = say([], tokenizer, tools=TOOLS, tool_choice=choice).stream.grammar
+        schema = say([], tokenizer, tools=TOOLS, tool_choice=choice).stream.json_schema
+        grammar = guidance.LLMatcher.grammar_from_json_schema(json.dumps(schema))
         text = tokenizer.encoder.to_str()
         size = tokenizer.encoder.get_vocab_size()
         matcher = guidance.LLMatcher(guidance.LLTokenizer(text, n_vocab=size), grammar)

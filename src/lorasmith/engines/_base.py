@@ -55,10 +55,8 @@ class GenerateRequest(BaseModel):
     seed: int | None = None
     logprobs: int | None = None
     logit_bias: dict[int, float] = {}
-    json_schema: dict[str, Any] | bool | None = None
-    """The answer is JSON of this schema; true: any object."""
-    grammar: str = ""
-    """What the answer is bound to otherwise, in llguidance's form of Lark's grammars."""
+    json_schema: dict[str, Any] | None = None
+    """The answer is JSON of this schema."""
     thinking_budget: dict[str, Any] | None = None
     """For models that think: `start_ids` and `end_ids` around thoughts, `is_open` where the prompt ends inside one, and `max`,
     the tokens of a thought after which `end_ids` are written."""

@@ -31,7 +31,7 @@ from lorasmith.core.paths import read_json
 from lorasmith.engines._answer import Answer, Chunk
 from lorasmith.engines._base import Engine, EngineFacts, EngineSpec, Event, GenerateRequest, OnProgress
 from lorasmith.engines._child_process import ChildProcess, Program, free_port, new_key
-from lorasmith.engines._sampling import Sampling, own_defaults, own_stops, sampling_of, schema_of
+from lorasmith.engines._sampling import Sampling, own_defaults, own_stops, sampling_of
 from lorasmith.families import FAMILIES
 from lorasmith.families._calls import TextCall
 
@@ -148,7 +148,7 @@ class ChildServer(Engine):
             )
         if request.adapter and request.adapter not in self.adapters:
             raise NotFoundProblem(f"No adapter '{request.adapter}' is loaded")
-        schema = schema_of(request, self.title)
+        schema = request.json_schema
         answer = Answer(request, frozenset() if request.ignore_stop else self._stops, is_bound=schema is not None)
         async with self._used(request.adapter):
             while not answer.reason:

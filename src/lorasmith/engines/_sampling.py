@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lorasmith.core.errors import UsageProblem
 from lorasmith.core.paths import read_json
 from lorasmith.engines._base import GenerateRequest
 
 _NAMES = ("do_sample", "temperature", "top_k", "top_p", "min_p", "repetition_penalty")
-_JSON_GRAMMAR = "start: %json "  # how llguidance's Lark names a JSON schema
 
 
 class Sampling(NamedTuple):
@@ -54,18 +50,4 @@ def sampling_of(request: GenerateRequest, defaults: dict[str, Any]) -> Sampling:
     return Sampling(
         temperature=value("temperature", 0.0), top_p=value("top_p", 1.0), top_k=int(value("top_k", 0)),
         min_p=value("min_p", 0.0), repetition_penalty=value("repetition_penalty", 1.0, defaults),
-    )  # fmt: skip
-
-
-def schema_of(request: GenerateRequest, title: str) -> dict[str, Any] | None:
-    """The JSON schema that binds the answer, None without one. Raises UsageProblem for a grammar that is none."""
-    if not request.grammar:
-        asked = request.json_schema
-        return {"type": "object"} if asked is True else None if asked is False else asked
-    with contextlib.suppress(ValueError):
-        if request.grammar.startswith(_JSON_GRAMMAR):
-            return json.loads(request.grammar.removeprefix(_JSON_GRAMMAR))
-    raise UsageProblem(
-        f"{title} cannot keep to this `grammar`", why="Of llguidance's grammars it is given JSON schemas alone.",
-        fix="Use json_schema, or serve with --engine transformers.",
     )  # fmt: skip

@@ -20,7 +20,7 @@ from lorasmith.serve.text.prompt import Prompt, options_of, prompt_of
 from lorasmith.serve.text.stream import Final, Piece, TextStream
 
 _SAMPLING = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "frequency_penalty", "presence_penalty", "seed",
-             "logprobs", "logit_bias", "json_schema")  # fmt: skip
+             "logprobs", "logit_bias")  # fmt: skip
 _UNKNOWN_CONTEXT = 1_000_000
 log = logging.getLogger("lorasmith.serve")
 
@@ -118,7 +118,7 @@ def engine_request(served: Served, call: TextCall, voice: Voice, prompt: Prompt,
     sampling = {name: getattr(call, name) for name in _SAMPLING}
     return GenerateRequest(
         prompt_ids=prompt.ids, adapter="" if voice.name == BASE else voice.name, max_tokens=wanted,
-        thinking_budget=stream.thinking_budget, grammar=stream.grammar, **sampling,
+        thinking_budget=stream.thinking_budget, json_schema=stream.json_schema, **sampling,
     )  # fmt: skip
 
 

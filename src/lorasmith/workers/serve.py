@@ -207,7 +207,7 @@ class Answering:
         request = GenerateRequest.model_validate(frame.header["request"])
         if request.adapter and (request.adapter not in self.bank.names or request.adapter in self._leaving):
             raise UsageProblem(f"No adapter '{request.adapter}' is loaded")
-        matcher = self.grammars.matcher(schema=request.json_schema, grammar=request.grammar)
+        matcher = self.grammars.matcher(request.json_schema)
         sampler = Sampler(request, self.defaults, matcher)
         row = Row(id_, request, sampler=sampler, stops=self.stops, context=self.context)
         if self.batch is not None:

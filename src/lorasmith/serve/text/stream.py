@@ -101,9 +101,12 @@ class TextStream:
         }  # fmt: skip
 
     @property
-    def grammar(self) -> str:
-        """What the answer is bound to where it must be a call of a tool; empty otherwise."""
-        return forced_call(self._call)
+    def json_schema(self) -> dict[str, Any] | None:
+        """What the answer is bound to: the call of a tool where it must be one, otherwise what the caller asked for."""
+        asked = self._call.json_schema
+        if isinstance(asked, bool):
+            asked = {"type": "object"} if asked else None
+        return forced_call(self._call) or asked
 
     def feed(self, ids: Sequence[int], logprobs: Sequence[dict[str, Any] | None] | None = None) -> list[Piece]:
         """The pieces that these tokens make certain. `logprobs` is one `{"id", "logprob", "top": [(id, logprob)]}` for each."""

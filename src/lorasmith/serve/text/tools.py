@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from lorasmith.families._calls import TextCall
 from lorasmith.serve.text.channels import Bit, bits_of, held_back
@@ -122,10 +123,10 @@ def _bare_beginnings(names: list[str]) -> tuple[str, ...]:
     return (*objects, *(f"[{begun}" for begun in objects))
 
 
-def forced_call(call: TextCall) -> str:
-    """A grammar (llguidance's Lark) for an answer that must be a call; empty where the model is free."""
+def forced_call(call: TextCall) -> dict[str, Any] | None:
+    """The JSON schema of an answer that must be a call; None where the model is free."""
     if not call.tools or call.tool_choice in ("auto", "none"):
-        return ""
+        return None
     wanted = [tool["function"] for tool in call.tools if call.tool_choice in ("required", tool["function"]["name"])]
     schemas = [
         {
@@ -134,4 +135,4 @@ def forced_call(call: TextCall) -> str:
         }
         for one in wanted
     ]  # fmt: skip
-    return f"start: %json {json.dumps(schemas[0] if len(schemas) == 1 else {'anyOf': schemas})}"
+    return schemas[0] if len(schemas) == 1 else {"anyOf": schemas}

@@ -1,4 +1,4 @@
-"""Answers bound to a JSON schema or a grammar, by llguidance: before each token, what may not come is ruled out."""
+"""Answers bound to a JSON schema, by llguidance: before each token, what may not come is ruled out."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ import torch
 from lorasmith.core.errors import EnvironmentProblem, UsageProblem
 
 _MAX_SCHEMA_CHARS = 200_000
+# Between the parts of an answer in JSON: nothing, a blank, or a new line and what indents it. Without a bound, a model
+# that does not know how to go on may write blanks until its tokens are spent.
+_BLANKS = {"whitespace_pattern": r"( |\n[ \t]{0,32})?"}
 
 
 class Grammars:
@@ -21,9 +24,9 @@ class Grammars:
         self._file, self._vocabulary, self._stop_ids = tokenizer_file, vocabulary, stop_ids
         self._tokenizer: Any = None
 
-    def matcher(self, *, schema: dict[str, Any] | bool | None = None, grammar: str = "") -> Matcher | None:
+    def matcher(self, schema: dict[str, Any] | None) -> Matcher | None:
         """None where nothing binds the answer. Raises UsageProblem for a schema that cannot be kept, EnvironmentProblem."""
-        if not grammar and schema in (None, False):
+        if schema is None:
             return None
         if importlib.util.find_spec("llguidance") is None:
             raise EnvironmentProblem(
@@ -34,23 +37,16 @@ class Grammars:
         if self._tokenizer is None:
             text = self._file.read_text(encoding="utf-8")
             self._tokenizer = LLTokenizer(text, n_vocab=self._vocabulary, eos_token=self._stop_ids or None)
-        if not grammar:
-            text = json.dumps({} if schema is True else schema)
-            if len(text) > _MAX_SCHEMA_CHARS:
-                raise UsageProblem(
-                    f"The JSON schema has {len(text):,} characters", fix=f"At most {_MAX_SCHEMA_CHARS:,}."
-                )
-            grammar = LLMatcher.grammar_from_json_schema(text) if schema is not True else _any_json(LLMatcher)
+        text = json.dumps(schema)
+        if len(text) > _MAX_SCHEMA_CHARS:
+            raise UsageProblem(f"The JSON schema has {len(text):,} characters", fix=f"At most {_MAX_SCHEMA_CHARS:,}.")
+        grammar = LLMatcher.grammar_from_json_schema(text, defaults=_BLANKS)
         matcher = LLMatcher(self._tokenizer, grammar, log_level=0)
         if matcher.is_error():
             raise UsageProblem(
                 "The answer cannot be bound to this schema", why=matcher.get_error().split("\n")[0][:500]
             )
         return Matcher(matcher, self._vocabulary)
-
-
-def _any_json(kind: Any) -> str:
-    return kind.grammar_from_json_schema(json.dumps({"type": "object"}))
 
 
 class Matcher:
