@@ -23,11 +23,11 @@ class Generic(NamedTuple):
     """A page and what is on it."""
 
     sheet: Sheet
-    lines: list[str]
-    """In reading order."""
-    pairs: list[tuple[str, str]]
-    """Label and value, in reading order."""
-    fields: dict[str, str]
+    lines: list[list[int]]
+    """In reading order; each the numbers of the sheet's lines that stand side by side."""
+    pairs: list[tuple[str, int]]
+    """Labels in reading order, and the number of the sheet's line behind each or below it, which holds the value."""
+    fields: dict[str, int]
 
 
 def label(rng: random.Random) -> str:
@@ -38,15 +38,15 @@ def label(rng: random.Random) -> str:
 
 def page(rng: random.Random, width: int, height: int, most_characters: int = _MOST_CHARACTERS) -> Generic:
     """Labels, values and lines, as many as make about `most_characters`, from anywhere in the upper half on."""
-    sheet = Sheet(rng, width, height, KNOWN, rng.choice((10, 11, 11, 12, 13)))
+    sheet = Sheet(rng, width, height, KNOWN, rng.choice((11, 12, 12, 13, 13)))
     step = round(sheet.size * rng.uniform(1.25, 1.9))
     y = rng.randint(2, 20 if most_characters == _MOST_CHARACTERS else height // 2)
-    lines: list[str] = []
-    pairs: list[tuple[str, str]] = []
-    fields: dict[str, str] = {}
+    lines: list[list[int]] = []
+    pairs: list[tuple[str, int]] = []
+    fields: dict[str, int] = {}
     left = rng.randint(3, 24)
     tab = left + rng.randint(70, 120)
-    while y < height - step and sum(map(len, lines)) < most_characters and (not lines or rng.random() < 0.93):
+    while y < height - step and len(sheet.letters) < most_characters and (not lines or rng.random() < 0.93):
         x = left if rng.random() < 0.7 else rng.randint(3, 70)
         kind = rng.random()
         if kind < 0.25:
@@ -55,7 +55,7 @@ def page(rng: random.Random, width: int, height: int, most_characters: int = _MO
             if x + 1.2 * sheet.measure(text) > width - 4:
                 continue
             sheet.write(x, y, text, heavy=heavy)
-            lines.append(text)
+            lines.append([len(sheet.lines) - 1])
         else:
             field, title, value = _pair(rng, fields)
             colon = rng.choice((":", "", "", " #", "."))
@@ -67,24 +67,24 @@ def page(rng: random.Random, width: int, height: int, most_characters: int = _MO
                     continue
                 sheet.write(x, y, title + colon)
                 sheet.write(start, y, value, field)
-                lines.append(f"{title}{colon} {value}")
+                lines.append([len(sheet.lines) - 2, len(sheet.lines) - 1])
             else:  # one above the other
                 if y + 2 * step > height or x + max(sheet.measure(value), sheet.measure(title)) > width - 4:
                     continue
                 sheet.write(x, y, title + colon)
                 y += step
                 sheet.write(x, y, value, field)
-                lines += [title + colon, value]
-            pairs.append((title, value))
+                lines += [[len(sheet.lines) - 2], [len(sheet.lines) - 1]]
+            pairs.append((title, len(sheet.lines) - 1))
             if field:
-                fields[field] = value
+                fields[field] = len(sheet.lines) - 1
         if rng.random() < 0.08:
             sheet.rule(y + round(1.2 * sheet.size), left, width - left)
         y += step if rng.random() < 0.85 else 2 * step
     return Generic(sheet, lines, pairs, fields)
 
 
-def _pair(rng: random.Random, fields: dict[str, str]) -> tuple[str, str, str]:
+def _pair(rng: random.Random, fields: dict[str, int]) -> tuple[str, str, str]:
     """Field ("" for none that anybody asks for), label, value."""
     free = [name for name in FIELDS if name not in fields]
     if free and rng.random() < 0.6:

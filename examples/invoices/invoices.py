@@ -7,9 +7,8 @@ import random
 from typing import Any, NamedTuple
 
 import contents
-from paper import NEW, ROUND, Font, Sheet
+from paper import NEW, PAGE, ROUND, Font, Sheet
 
-PAGE = 256
 LABELS = {
     "en": {"title": "INVOICE", "number": "Invoice no.", "date": "Invoice date", "buyer": "Bill to", "total": "Amount due", "tax": "VAT"},
     "de": {"title": "RECHNUNG", "number": "Rechnung Nr.", "date": "Datum", "buyer": "An", "total": "Gesamtbetrag", "tax": "MwSt."},
@@ -52,7 +51,7 @@ def invoice(rng: random.Random, fonts: tuple[Font, ...] = NEW) -> Invoice:
         "seller": contents.firm(rng), "buyer": contents.person(rng), "number": contents.code(rng), "date": contents.date(rng),
         "items": items, "total": contents.sum_of(rng, currency),
     }  # fmt: skip
-    sheet = Sheet(rng, PAGE, PAGE, fonts, rng.choice((11, 11, 12)))
+    sheet = Sheet(rng, PAGE, PAGE, fonts, rng.choice((12, 12, 13)))
     rng.choice((_letter, _form, _slip, _table))(sheet, names, fields)
     return Invoice(sheet, fields)
 

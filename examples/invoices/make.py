@@ -19,6 +19,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 import invoices
+import paper
 
 SIZES = {"train": {"donut": 400, "layout": 400, "lines": 3000}, "heldout": {"donut": 100, "layout": 100, "lines": 100}}
 _FULL = 1000  # LayoutLM's places: thousandths of the page
@@ -36,7 +37,7 @@ def words(rng: random.Random, folder: Path, name: str) -> dict[str, Any]:
     ordered = made.sheet.reading_order()
     return {
         "image": name, "words": [word.text for word in ordered],
-        "bboxes": [[min(_FULL, max(0, round(_FULL * edge / invoices.PAGE))) for edge in word.box] for word in ordered],
+        "bboxes": [[min(_FULL, max(0, round(_FULL * edge / paper.PAGE))) for edge in word.box] for word in ordered],
         "ner_tags": [word.tag for word in ordered],
     }  # fmt: skip
 

@@ -23,6 +23,8 @@ NEW = (
 ROUND = (("font_fredoka_one", "FredokaOne-Regular.ttf"),)
 """As no text that the line reader was trained on."""
 Font = tuple[str, str]
+PAGE = 240
+"""Pixels of a page's sides."""
 
 
 class Word(NamedTuple):
@@ -58,6 +60,7 @@ class Sheet:
         self.letters: list[tuple[str, int, int]] = []
         """Every letter with the middle of its place, in pixels."""
         self.lines: list[tuple[str, tuple[int, int, int, int]]] = []
+        """What was written, one call of `write` each; its letters stand in `letters` in the same order, without blanks."""
 
     @property
     def width(self) -> int:

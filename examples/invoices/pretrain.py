@@ -12,14 +12,16 @@ import argparse
 import json
 import random
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import contents
 import generic
 import numpy as np
 import torch
+from paper import PAGE, Sheet
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
     DonutImageProcessorPil,
@@ -38,7 +40,9 @@ from transformers import (
 )
 
 BASES = Path(__file__).parent / "bases"
-PAGE = 256
+IMAGE = (
+    256  # a page, and the dark edge that Donut's processor pads it with: only by it the windows can tell where they are
+)
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"]
 TAGS = [
     "<sep/>", "<s_read>", "<s_pairs>", "<s_card>",
@@ -48,6 +52,7 @@ LONGEST = 224
 # Pixels of a place that the encoder ends with, and letters that are looked for in one, side by side.
 CELLS = {"donut": (16, 4), "trocr": (8, 2)}
 _SAVE_SECONDS = 300.0
+_GUIDANCE = 0.3  # what the decoder's looks weigh beside what it writes
 
 
 def character_tokenizer() -> PreTrainedTokenizerFast:
@@ -90,11 +95,13 @@ def new_donut() -> tuple[Any, Any]:
     tokenizer = character_tokenizer()
     tokenizer.add_tokens([AddedToken(tag, normalized=False) for tag in TAGS], special_tokens=True)
     encoder = {
-        "model_type": "donut-swin", "image_size": [PAGE, PAGE], "embed_dim": 48, "depths": [1, 2, 5], "num_heads": [3, 6, 12],
+        "model_type": "donut-swin", "image_size": [IMAGE, IMAGE], "embed_dim": 48, "depths": [1, 2, 5], "num_heads": [3, 6, 12],
         "window_size": 8, "drop_path_rate": 0.0,
     }  # fmt: skip
-    size = {"height": PAGE, "width": PAGE}
-    images = DonutImageProcessorPil(size=size, do_align_long_axis=False, do_thumbnail=True)
+    size = {"height": IMAGE, "width": IMAGE}
+    images = DonutImageProcessorPil(
+        size=size, do_align_long_axis=False, do_resize=False, do_thumbnail=True, do_pad=True
+    )
     model = _reader(encoder, _decoder("mbart", len(tokenizer), 192))
     return model, DonutProcessor(image_processor=images, tokenizer=tokenizer)
 
@@ -114,7 +121,7 @@ def new_layoutlm() -> tuple[Any, Any]:
     inner = Tokenizer(models.BPE())
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     rng = random.Random(5)
-    texts = [line for _ in range(3000) for line in generic.page(rng, PAGE, PAGE).lines]
+    texts = [text for _ in range(3000) for text, _ in generic.page(rng, PAGE, PAGE).sheet.lines]
     special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
     inner.train_from_iterator(
         texts,
@@ -144,49 +151,108 @@ def new_layoutlm() -> tuple[Any, Any]:
 # Batches.
 
 
-def target_of(rng: random.Random, page: generic.Generic) -> str:
+def target_of(rng: random.Random, page: generic.Generic) -> list[Piece]:
     """What a Donut is to write of a page: all lines, all pairs, or the known fields."""
+    lines = _written(page.sheet)
     task = rng.random()
     if task < 0.4:
-        return f"<s_read>{' '.join(page.lines)}"
-    if task < 0.75:
-        inner = "<sep/>".join(f"<s_key>{key}</s_key><s_value>{value}</s_value>" for key, value in page.pairs)
-        return f"<s_pairs>{inner}"
-    return "<s_card>" + "".join(
-        f"<s_{name}>{page.fields[name]}</s_{name}>" for name in generic.FIELDS if name in page.fields
-    )
+        pieces = [Piece("<s_read>")]
+        for number, parts in enumerate(page.lines):
+            for part in parts:
+                pieces += [Piece(" ")] * bool(number or part != parts[0]) + [lines[part]]
+    elif task < 0.75 or not page.fields:
+        pieces = [Piece("<s_pairs>")]
+        for number, (title, value) in enumerate(page.pairs):
+            key = Piece(title, lines[value - 1].places)
+            pieces += [Piece("<sep/>")] * bool(number) + [*_tagged("key", key), *_tagged("value", lines[value])]
+    else:
+        pieces = [Piece("<s_card>")]
+        for name in generic.FIELDS:
+            if name in page.fields:
+                pieces += _tagged(name, lines[page.fields[name]])
+    return pieces
 
 
-def _text_batch(processor: Any, images: list[Any], texts: list[str], longest: int) -> dict[str, torch.Tensor]:
-    size = {"height": images[0].height, "width": images[0].width}
+class Piece(NamedTuple):
+    """A part of what is to be written, and the places on the page of its letters, blanks left out; none of a tag."""
+
+    text: str
+    places: Sequence[int] = ()
+
+
+def _tagged(name: str, piece: Piece) -> list[Piece]:
+    return [Piece(f"<s_{name}>"), piece, Piece(f"</s_{name}>")]
+
+
+def _written(sheet: Sheet) -> list[Piece]:
+    """The lines of a sheet with the places of their letters."""
+    places = iter(_place(x, y, "donut", sheet) for _, x, y in sheet.letters)
+    return [Piece(text, [next(places) for letter in text if letter != " "]) for text, _ in sheet.lines]
+
+
+def _place(x: int, y: int, kind: str, sheet: Sheet) -> int:
+    """The place of the encoder's last stage that a pixel of the sheet is in; -1 for none."""
+    cell, _ = CELLS[kind]
+    across, down = _grid(kind, sheet)
+    edge = _edge(kind)
+    column, row = (x + edge) // cell, (y + edge) // cell
+    return row * across + column if 0 <= column < across and 0 <= row < down else -1
+
+
+def _edge(kind: str) -> int:
+    return (IMAGE - PAGE) // 2 if kind == "donut" else 0
+
+
+def _grid(kind: str, sheet: Sheet) -> tuple[int, int]:
+    """Places across and down."""
+    cell, edge = CELLS[kind][0], _edge(kind)
+    return (sheet.image.width + 2 * edge) // cell, (sheet.image.height + 2 * edge) // cell
+
+
+def _text_batch(
+    processor: Any, images: list[Any], texts: list[list[Piece]], size: dict[str, int]
+) -> dict[str, torch.Tensor]:
+    """`looks` is the place of each token's letter on the page; -1 for tags and blanks."""
     pictures = [image.convert("RGB") for image in images]
     pixels = processor.image_processor(pictures, size=size, return_tensors="pt").pixel_values
-    rows = [[*processor.tokenizer(text, add_special_tokens=False)["input_ids"][: longest - 1], 2] for text in texts]
+    rows, looks = [], []
+    for pieces in texts:
+        row: list[int] = []
+        look: list[int] = []
+        for text, places in pieces:
+            ids = processor.tokenizer(text, add_special_tokens=False)["input_ids"]
+            left = iter(places)
+            row += ids
+            look += [-1] * len(ids) if not places else [-1 if letter == " " else next(left) for letter in text]
+        rows.append([*row[: LONGEST - 1], 2])
+        looks.append([*look[: LONGEST - 1], -1])
     width = max(map(len, rows))
     labels = torch.tensor([row + [-100] * (width - len(row)) for row in rows])
-    return {"pixel_values": pixels, "labels": labels}
+    seen = torch.tensor([look + [-1] * (width - len(look)) for look in looks])
+    return {"pixel_values": pixels, "labels": labels, "looks": seen}
 
 
 def donut_batch(rng: random.Random, processor: Any, size: int, share: float) -> dict[str, torch.Tensor]:
     """Pages of a few words at first, of ten lines later."""
-    most = round(12 + 138 * min(1.0, share / 0.4))
+    most = round(12 + 118 * min(1.0, share / 0.4))
     pages = [generic.page(rng, PAGE, PAGE, most) for _ in range(size)]
     made = _text_batch(
-        processor, [page.sheet.image for page in pages], [target_of(rng, page) for page in pages], LONGEST
-    )
+        processor, [page.sheet.image for page in pages], [target_of(rng, page) for page in pages],
+        {"height": IMAGE, "width": IMAGE},
+    )  # fmt: skip
     return {**made, "letters": torch.stack([_letters(page.sheet, "donut") for page in pages])}
 
 
-def _letters(sheet: Any, kind: str) -> torch.Tensor:
+def _letters(sheet: Sheet, kind: str) -> torch.Tensor:
     """For each place that the encoder ends with, and each slot of it from left to right, the letter that has its middle there; 0 for
     none. Of shape (places, slots)."""
     cell, slots = CELLS[kind]
-    width, height = sheet.image.size
-    across = width // cell
-    found = torch.zeros(height // cell * across, slots, dtype=torch.long)
+    across, down = _grid(kind, sheet)
+    found = torch.zeros(across * down, slots, dtype=torch.long)
     for letter, x, y in sheet.letters:
-        if 0 <= x < width and 0 <= y < height:
-            found[y // cell * across + x // cell, x % cell * slots // cell] = 1 + contents.CHARACTERS.index(letter)
+        place = _place(x, y, kind, sheet)
+        if place >= 0:
+            found[place, (x + _edge(kind)) % cell * slots // cell] = 1 + contents.CHARACTERS.index(letter)
     return found
 
 
@@ -210,10 +276,40 @@ class Spotter(torch.nn.Module):
         there = letters > 0
         return loss, (logits.argmax(-1) == letters)[there].float().mean()
 
+    def of_reader(self, model: Any, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        """What is to be made small, the decoder's own loss, and the share of letters that are right."""
+        seen = model.encoder(batch["pixel_values"])
+        spotted, right = self(seen.last_hidden_state, batch["letters"])
+        answer = model(encoder_outputs=seen, labels=batch["labels"], output_attentions=True)
+        before = seen.last_hidden_state.shape[1] - batch["letters"].shape[1]
+        looked = looking_loss(answer.cross_attentions, batch["looks"], before)
+        return answer.loss + spotted + _GUIDANCE * looked, answer.loss, right
+
+
+def looking_loss(attentions: tuple[torch.Tensor, ...], looks: torch.Tensor, before: int) -> torch.Tensor:
+    """How far a decoder's eyes are from the letters that it writes: for half of the heads of all layers but the first, minus the
+    logarithm of the attention to the right place. Attentions are of shape (pages, heads, tokens, places), with `before` states that
+    are no place in front; looks are of shape (pages, tokens)."""
+    known = looks >= 0
+    wanted = (looks.clamp_min(0) + before)[:, None, :, None]
+    losses = [
+        -layer[:, : layer.shape[1] // 2]
+        .float()
+        .gather(3, wanted.expand(-1, layer.shape[1] // 2, -1, -1))
+        .clamp_min(1e-5)
+        .log()
+        for layer in attentions[1:]
+    ]
+    return torch.stack([loss[..., 0].mean(1)[known].mean() for loss in losses]).mean()
+
 
 def trocr_batch(rng: random.Random, processor: Any, size: int, _: float) -> dict[str, torch.Tensor]:
     sheets = [generic.line(rng) for _ in range(size)]
-    made = _text_batch(processor, [sheet.image for sheet in sheets], [sheet.lines[0][0] for sheet in sheets], 64)
+    texts = [
+        [Piece(text, [_place(x, y, "trocr", sheet) for _, x, y in sheet.letters])]
+        for sheet in sheets for text, _ in sheet.lines
+    ]  # fmt: skip
+    made = _text_batch(processor, [sheet.image for sheet in sheets], texts, {"height": 32, "width": 256})
     return {**made, "letters": torch.stack([_letters(sheet, "trocr") for sheet in sheets])}
 
 
@@ -240,6 +336,11 @@ KINDS = {
 }
 
 
+def _of_labeller(model: Any, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, ...]:
+    loss = model(**batch).loss
+    return loss, loss, torch.zeros(())
+
+
 def rate_at(share: float, peak: float) -> float:
     """Over the share of the time that is gone: a short rise, then a cosine down to a twentieth."""
     if share < 0.03:
@@ -258,6 +359,8 @@ def train(kind: str, minutes: float, folder: Path, *, seed: int, gone: float) ->
         model.load_state_dict(kept["model"])
         gone = kept["minutes"]
     spotter = Spotter(kind, model.config.encoder.hidden_size) if kind in CELLS else None
+    if spotter:
+        model.decoder.set_attn_implementation("eager")  # the only one that tells where it looks
     learnt = [*model.parameters(), *(spotter.parameters() if spotter else [])]
     optimizer = torch.optim.AdamW(learnt, lr=peak, betas=(0.9, 0.98), weight_decay=0.01)
     if spotter and state.exists():
@@ -268,26 +371,22 @@ def train(kind: str, minutes: float, folder: Path, *, seed: int, gone: float) ->
     rng = random.Random(seed + round(1000 * gone))
     saved = told = time.monotonic()
     started, threads = time.process_time(), torch.get_num_threads()
-    step, losses, shares = 0, [], [0.0]
+    step, losses, shares = 0, [], []
     model.train()
+    quick = torch.cpu._is_amx_tile_supported()  # with it bfloat16 is several times as fast, else slower
     while True:
         over = gone + (time.process_time() - started) / threads / 60  # what others take of the processor is not counted
         for group in optimizer.param_groups:
             group["lr"] = rate_at(over / minutes, peak)
         batch = batch_of(rng, processor, size, over / minutes)
-        if spotter:
-            seen = model.encoder(batch["pixel_values"])
-            spotted, right = spotter(seen.last_hidden_state, batch["letters"])
-            written = model(encoder_outputs=seen, labels=batch["labels"]).loss
-            loss = written + spotted
-            shares.append(right.item())
-        else:
-            loss = written = model(**batch).loss
+        with torch.autocast("cpu", torch.bfloat16, enabled=quick):
+            loss, written, right = spotter.of_reader(model, batch) if spotter else _of_labeller(model, batch)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(learnt, 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         losses.append(written.item())
+        shares.append(right.item())
         step += 1
         now = time.monotonic()
         if now - told > 20:

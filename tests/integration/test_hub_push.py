@@ -114,6 +114,9 @@ def test_a_merged_model_is_pushed_and_fetched(
     refused = lorasmith("export", tiny_llama, "--adapter", adapter, *options, code=2).stderr
     assert "everybody can see it" in refused
     assert len([one for one in hub.asked if "/commit/" in one.path]) == 1
+    hub.rules["tester/whole"].private = True
+    told = lorasmith("export", tiny_llama, "--adapter", adapter, *options, "--public").stdout
+    assert "and private: so it stays. For you alone to see." in told
 
 
 def test_a_dry_run_shows_every_file_and_pushes_nothing(

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,13 @@ class Heard:
     @property
     def steps(self) -> list[str]:
         return [event.note for event in self.events if isinstance(event, Step)]
+
+
+def wait_for(what: Callable[[], Any], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def trained(model: Path, data: Path, heard: Any, **options: Any) -> TrainResult:
@@ -131,11 +138,10 @@ def test_a_server_that_dies_and_comes_back_has_everything(
                 mlflow.start()
                 self.is_back = True
             elif isinstance(event, Metric) and event.step == 20 and "loss/train" in event.values:
-                while not mlflow.runs(request.node.name):
-                    time.sleep(0.1)
+                wait_for(lambda: mlflow.runs(request.node.name))
                 mlflow.kill()
-                while not self.is_back:  # else the training would be over before anybody has noticed
-                    time.sleep(0.1)
+            elif isinstance(event, Metric) and event.step == 40 and "loss/train" in event.values:
+                wait_for(lambda: self.is_back)  # else the training would be over before anybody has noticed
 
     heard = Killing()
     result = trained(tiny_llama, sums, heard, max_steps=100, epochs=100, patience=1000)

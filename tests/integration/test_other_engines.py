@@ -8,6 +8,7 @@ stand-in that speaks their documented HTTP interfaces and has no model; they tes
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
 import json
 import os
@@ -43,6 +44,15 @@ from lorasmith.hub.recognise import recognise_folder
 KINDS = ("llama_cpp", "vllm")
 HEADS = 4
 PROMPTS = [[1, 4, 80, 90, 5], [1, 4, 300, 77, 450, 5], [1, 4, 200, 201, 202, 203, 204, 5], [1, 3, 500, 4, 90, 5]]
+
+
+def command_lines() -> list[str]:
+    """Of all processes that descend from this one and live; one that another test has left unburied says nothing."""
+    found: list[str] = []
+    for one in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):  # a zombie is one, too
+            found.append(" ".join(one.cmdline()))
+    return found
 
 
 def spec_of(folder: Path, log: Path, **options) -> EngineSpec:
@@ -289,7 +299,7 @@ def test_real_llama_says_why_a_file_cannot_be_loaded(real_llama, tmp_path):
     (folder / "model-F32.gguf").write_bytes((real_llama / "model-F32.gguf").read_bytes()[:100_000])
     with pytest.raises(WorkerCrash, match="last words"):
         answers_of("llama_cpp", spec_of(folder, tmp_path / "l.log"))
-    assert not [one for one in psutil.Process().children(recursive=True) if "_guard" in " ".join(one.cmdline())]
+    assert not [line for line in command_lines() if "_guard" in line]
 
 
 # The real vLLM.
@@ -459,7 +469,7 @@ def test_nobody_else_can_use_the_server(kind, installed, seen, tmp_path, monkeyp
 
     async def do(engine):
         key = engine._client.headers["Authorization"].removeprefix("Bearer ")
-        lines = [" ".join(one.cmdline()) for one in psutil.Process().children(recursive=True)]
+        lines = command_lines()
         async with httpx2.AsyncClient() as stranger:
             answer = await stranger.get(engine._client.base_url.join("/props"))
         return key, lines, answer.status_code

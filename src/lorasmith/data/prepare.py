@@ -36,6 +36,8 @@ PAIR_SCHEMA = pa.schema(
     [*SCHEMA, ("rejected", pa.list_(pa.int32())), ("rejected_spans", pa.list_(pa.int32())), ("is_good", pa.bool_())]
 )
 _KEY_SPACE = 2**64
+LAST_KEY = _KEY_SPACE - 1
+"""Of a row that is never held out."""
 Rendered = tuple[list[Example], list[TokenRow]]
 OnRows = Callable[[list[Example], list[TokenRow]], None]
 

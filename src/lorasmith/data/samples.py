@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import lru_cache
 from hashlib import blake2b
+from itertools import cycle, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import tokenizers
@@ -23,9 +24,18 @@ from lorasmith.core.samples import ModelChanges, Sample
 from lorasmith.data.examples import Example
 from lorasmith.data.formats import FORMATS
 from lorasmith.data.load import Source
-from lorasmith.data.prepare import BATCH_ROWS, SCHEMA, first_problems, quantile, split_key, threshold_of
+from lorasmith.data.prepare import BATCH_ROWS, LAST_KEY, SCHEMA, first_problems, quantile, split_key, threshold_of
 from lorasmith.families import FAMILIES
 from lorasmith.families._lessons import Lesson, Survey, formats_of, lesson_for
+
+
+class Prior(NamedTuple):
+    """Pictures of other things of the class, and the text of them all: learnt beside those of one thing, so that the class can be
+    drawn as before (DreamBooth's prior preservation, arXiv 2208.12242)."""
+
+    source: Source
+    prompt: str
+
 
 SAMPLE_SCHEMA = pa.schema([*SCHEMA, ("sample", pa.binary())])
 _TAG = re.compile(r"<[^<>\s]+>")
@@ -92,28 +102,37 @@ def lesson_plan(facts: ModelFacts, source: Source) -> Lesson | None:
 
 def prepare_samples(  # noqa: PLR0913  what decides on a file's rows
     source: Source, lesson: Lesson, folder: Path, out: Path, *, eval_fraction: float, seed: int, instance_prompt: str = "",
-    changes: ModelChanges | None = None, on_count: OnCount = lambda _: None,
+    changes: ModelChanges | None = None, prior: Prior | None = None, on_count: OnCount = lambda _: None,
 ) -> tuple[DataFacts, ModelChanges]:  # fmt: skip
     """Write every row of `source` as the lesson reads it into the Arrow stream `out`; what is in it, and what it changes about
     the model in `folder`.
 
-    With `changes` these are taken instead: rows must do with an adapter's classes. Raises DataProblem, naming the row.
+    With `changes` these are taken instead: rows must do with an adapter's classes. The pictures of `prior` are rows, too, none
+    of them held out, and those of `source` come as often as they do. Raises DataProblem, naming the row.
     """
     counter, survey = Counter(folder), Survey()
     lengths, supervised, keys, num_examples = array("I"), 0, array("Q"), 0
     digest = blake2b(digest_size=32)
     with pa.OSFile(str(out), "wb") as file, pa.ipc.new_stream(file, SAMPLE_SCHEMA) as writer:
         rows: list[tuple[int, int, int, bytes]] = []
-        for example, sample in _checked(source, lesson, instance_prompt, counter):
+        own = _checked(source, lesson, instance_prompt, counter)
+        given = (
+            ((*one, False) for one in own) if prior is None
+            else _balanced(list(own), list(_checked(prior.source, lesson, prior.prompt, counter)), eval_fraction, seed)
+        )  # fmt: skip
+        for example, sample, is_more in given:
             survey.add(sample)
             if changes is not None:
                 _require_known(sample, changes, source.where(example))
             length, learnt = _lengths(sample, lesson, counter)
             key = split_key(sample.key, seed)
+            if is_more:
+                key = LAST_KEY
+            else:
+                keys.append(key)
             rows.append((length, learnt, key, sample.dumped()))
             digest.update(sample.key.to_bytes(8, "big"))
             lengths.append(length)
-            keys.append(key)
             supervised += learnt
             num_examples += 1
             if len(rows) == BATCH_ROWS:
@@ -135,6 +154,22 @@ def prepare_samples(  # noqa: PLR0913  what decides on a file's rows
         length_max=ordered[-1], max_answer_tokens=ordered[-1], largest_id=-1, threshold=threshold, sha256=digest.hexdigest(),
     )  # fmt: skip
     return facts, lesson.changes(survey) if changes is None else changes
+
+
+_Row = tuple[Example, Sample]
+
+
+def _balanced(
+    own: list[_Row], prior: list[_Row], eval_fraction: float, seed: int
+) -> Iterator[tuple[Example, Sample, bool]]:
+    """The own rows, then what is learnt besides and never held out: the class's, and own rows again until there are as many
+    of them to learn from."""
+    yield from ((*row, False) for row in own)
+    keys = array("Q", [split_key(sample.key, seed) for _, sample in own])
+    threshold = threshold_of(keys, eval_fraction)
+    learnt = [row for row, key in zip(own, keys, strict=True) if key >= threshold]
+    yield from ((*row, True) for row in prior)
+    yield from ((*row, True) for row in islice(cycle(learnt), max(0, len(prior) - len(learnt))))
 
 
 def _checked(

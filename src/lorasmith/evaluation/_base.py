@@ -37,6 +37,8 @@ class How:
     encoder: str = ""
     """BERTScore's: a folder or owner/name on the Hub; empty is one for the language of the answers."""
     encoder_layers: int | None = None
+    clip_model: str = ""
+    """What compares pictures with texts: a folder or owner/name on the Hub; empty is `encoder.CLIP`."""
     judge: str = ""
     """The id of the model that marks answers."""
     judge_rows: int = 50
@@ -56,6 +58,8 @@ class Metric(ABC):
     higher_is_better: bool = True
     needs_answers: bool = True
     """Whether answers must be generated for it."""
+    needs_pictures: bool = False
+    """Whether a model that draws must draw for it."""
     is_share: bool = True
     """Whether its figures lie between 0 and 1 and are told in percent."""
 

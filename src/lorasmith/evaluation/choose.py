@@ -1,4 +1,4 @@
-"""Which metrics suit a file's right answers, where the user names none."""
+"""Which metrics an evaluation takes: those that are named, else what suits a file's right answers."""
 
 from __future__ import annotations
 
@@ -7,9 +7,20 @@ import json
 import statistics
 from collections.abc import Sequence
 
+from lorasmith.evaluation._base import Metric
+from lorasmith.evaluation.metrics import AUTO, METRICS, metrics_of
+from lorasmith.evaluation.spec import EvaluateSpec
+
 _MOSTLY = 0.9
 _MOST_LABELS = 20
 _LABEL_WORDS, _PHRASE_WORDS = 4, 6
+
+
+def chosen(spec: EvaluateSpec, own: Sequence[str]) -> list[Metric]:
+    """The metrics that are measured, the main one first; `own` are taken where none is named. Raises NotFoundProblem."""
+    named = own if spec.metrics == AUTO else [metric.name for metric in metrics_of(spec.metrics)]
+    asked = [("bertscore", spec.bertscore_model), ("clip_score", spec.clip_model), ("judge", spec.judge)]
+    return [METRICS.get(name) for name in dict.fromkeys([*(name for name, given in asked if given), *named])]
 
 
 def suitable(wanted: Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Which encoder BERTScore compares with: the one that is named, else one for the language of the right answers (EVA-2)."""
+"""Which models compare answers with right ones: those that are named, else, for BERTScore, one for their language (EVA-2)."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import NamedTuple
 
 from lorasmith.core import settings
 from lorasmith.core.errors import EnvironmentProblem, NotFoundProblem, UsageProblem
+from lorasmith.core.paths import read_json
 from lorasmith.data.languages import mix_of
 from lorasmith.hub.locate import locate
 
 ENGLISH, ANY_LANGUAGE = "FacebookAI/roberta-large", "google-bert/bert-base-multilingual-cased"
+CLIP = "openai/clip-vit-base-patch32"
 _LAYERS = {ENGLISH: 17, ANY_LANGUAGE: 9}
 """The layers that agree best with people, from bert-score's own table (`model2layers`)."""
 _DEPTH = 0.72
@@ -26,6 +28,27 @@ class Encoder(NamedTuple):
     folder: Path
     layers: int
     name: str
+
+
+def choose_clip(asked: str) -> Path:
+    """The folder of the model that compares pictures with texts.
+
+    Raises EnvironmentProblem where it can neither be found nor fetched, UsageProblem for a model that does not.
+    """
+    name = asked or CLIP
+    try:
+        folder = locate(name, settings.load()).folder
+    except (EnvironmentProblem, NotFoundProblem) as problem:
+        raise EnvironmentProblem(
+            f"The model '{name}', which compares pictures with texts, cannot be had", why=str(problem).splitlines()[0] + ".",
+            fix="Name one that is here:  --clip-model FOLDER   (a CLIP, a SigLIP)",
+        ) from problem  # fmt: skip
+    if not {"text_config", "vision_config"} <= read_json(folder / "config.json").keys():
+        raise UsageProblem(
+            f"'{name}' does not compare pictures with texts", why="Its config.json names no text_config and vision_config.",
+            fix="Name a CLIP or a SigLIP:  --clip-model openai/clip-vit-base-patch32",
+        )  # fmt: skip
+    return folder
 
 
 def choose_encoder(asked: str, layers: int | None, texts: Sequence[str]) -> Encoder:

@@ -16,6 +16,8 @@ from lorasmith.data.prepare import prepare
 from lorasmith.data.samples import lesson_plan, prepare_samples
 from lorasmith.data.tokenizer import load_tokenizer
 from lorasmith.env.folder import python_for
+from lorasmith.evaluation.choose import chosen
+from lorasmith.evaluation.encoder import choose_clip
 from lorasmith.evaluation.judges import get_judge
 from lorasmith.evaluation.metrics import AUTO, metrics_of
 from lorasmith.evaluation.report import EvaluationReport, measure
@@ -40,6 +42,8 @@ def evaluate(
         metrics_of(spec.metrics)  # an unknown one is told before the model is loaded
     if spec.judge:
         get_judge(spec.judge)
+    if any(metric.needs_pictures for metric in chosen(spec, ())):
+        choose_clip(spec.clip_model)
     facts = know_model(spec.model)
     python = python_for(facts.local_folder)
     adapters = {_adapter_name(name): locate_adapter(name) for name in spec.adapter}

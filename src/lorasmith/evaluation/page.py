@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from lorasmith.evaluation.drawn import pictures_html
+from lorasmith.evaluation.metrics.clip_score import PICTURES, RIGHT
 from lorasmith.evaluation.report import BASE, EvaluationReport, Figure, FigureKind
 from lorasmith.training.answers import answers_html, text
 from lorasmith.training.page_style import document
@@ -62,6 +64,7 @@ def page(report: EvaluationReport) -> str:
         + _main(report)
         + _figures(report)
         + _forgetting(report)
+        + _drawn(report)
         + "".join(_worse(report, name) for name in adapters),
     )
 
@@ -176,4 +179,18 @@ def _worse(report: EvaluationReport, name: str) -> str:
         f" Of {len(rows)} the first {_SHOWN} are shown; evaluation.json holds the others." if len(rows) > _SHOWN else ""
     )
     note = f'<p class="soft">The worst first, by {text(report.kinds[report.main].title)}, then by likelihood.{more}</p>'
+    if report.drawn:
+        pictures = [(one["wanted"], {side: one[side] for side in (BASE, name)}) for one in samples]
+        return f'<section class="card">{title}{note}{pictures_html(Path(report.folder), pictures)}</section>'
     return f'<section class="card">{title}{note}{answers_html(samples, (BASE, name))}</section>'
+
+
+def _drawn(report: EvaluationReport) -> str:
+    """The first rows' pictures: the held-out one, and what each model drew."""
+    if not report.drawn:
+        return ""
+    rows = [
+        (said, {name: f"{PICTURES}/{name}/{number}.png" for name in (RIGHT, *report.scores)})
+        for number, said in enumerate(report.drawn)
+    ]
+    return f'<section class="card"><h2>Drawn</h2>{pictures_html(Path(report.folder), rows)}</section>'

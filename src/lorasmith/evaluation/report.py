@@ -13,14 +13,15 @@ from pydantic import BaseModel, ConfigDict
 from lorasmith.core import paths
 from lorasmith.core.events import Listener
 from lorasmith.evaluation._base import Answered, How, Metric, Parts
-from lorasmith.evaluation.choose import suitable
+from lorasmith.evaluation.choose import chosen, suitable
 from lorasmith.evaluation.combine import Combined
-from lorasmith.evaluation.metrics import AUTO, METRICS, metrics_of
+from lorasmith.evaluation.metrics import METRICS
 from lorasmith.evaluation.score import Score, difference, score
 from lorasmith.evaluation.spec import EvaluateJob, EvaluateSpec
 
 BASE = "base"
 _MOST_WORSE = 50
+_MOST_DRAWN = 12
 _Measured = dict[str, list[Parts | None]]
 
 
@@ -69,6 +70,8 @@ class EvaluationReport(BaseModel):
     """By adapter, the worst first: prompt, wanted, both answers, both values of the main figure, nats a token more."""
     notes: list[str] = []
     """What a reader of the figures has to know: how the judge fared, for one."""
+    drawn: tuple[str, ...] = ()
+    """Where answers are names of pictures below the folder: the texts of the first of them."""
     folder: str
 
 
@@ -81,6 +84,8 @@ class Measured:
     parts: list[tuple[Metric, _Measured]]
     probe: dict[str, list[dict[str, float]]]
     notes: list[str]
+    are_pictures: bool = False
+    """Whether answers are names of pictures below the folder."""
 
     def report(self, folder: Path) -> EvaluationReport:
         """The figures, written to `folder` as evaluation.json and report.html."""
@@ -98,7 +103,7 @@ class Measured:
                 for name, rows in columns.items()
                 if name != BASE
             },
-            notes=self.notes,
+            notes=self.notes, drawn=tuple(row.wanted for row in columns[BASE][:_MOST_DRAWN]) if self.are_pictures else (),
             folder=str(folder),
         )  # fmt: skip
         paths.write_json(folder / "evaluation.json", report.model_dump(mode="json", exclude={"folder"}))
@@ -130,17 +135,14 @@ def measure(job: EvaluateJob, folder: Path, on_event: Listener = lambda _: None)
     spec = job.spec
     how = How(
         folder=folder, seed=spec.seed, encoder=spec.bertscore_model, encoder_layers=spec.bertscore_layers,
-        judge=spec.judge, judge_rows=spec.judge_rows, on_event=on_event,
+        clip_model=spec.clip_model, judge=spec.judge, judge_rows=spec.judge_rows, on_event=on_event,
     )  # fmt: skip
-    measured = [(metric, metric.measured(columns, how)) for metric in _chosen(spec, content)]
-    return Measured(job, columns, [*_combined(spec, measured), *measured], content["probe"], how.notes)
-
-
-def _chosen(spec: EvaluateSpec, content: Mapping[str, Any]) -> list[Metric]:
-    own: list[str] = content.get("metrics") or suitable(content["wanted"])
-    named = own if spec.metrics == AUTO else [metric.name for metric in metrics_of(spec.metrics)]
-    asked = [("bertscore", spec.bertscore_model), ("judge", spec.judge)]
-    return [METRICS.get(name) for name in dict.fromkeys([*(name for name, given in asked if given), *named])]
+    own = content.get("metrics") or suitable(content["wanted"])
+    measured = [(metric, metric.measured(columns, how)) for metric in chosen(spec, own)]
+    return Measured(
+        job, columns, [*_combined(spec, measured), *measured], content["probe"], how.notes,
+        are_pictures=bool(content.get("are_pictures")),
+    )  # fmt: skip
 
 
 def _combined(spec: EvaluateSpec, measured: Sequence[tuple[Metric, _Measured]]) -> list[tuple[Metric, _Measured]]:
@@ -179,6 +181,7 @@ def _title(figure: str) -> str:
     words = (
         figure.replace("_", " ")
         .replace("bertscore", "BERTScore")
+        .replace("clip ", "CLIP ")
         .replace("json", "JSON")
         .replace("rouge ", "ROUGE-")
         .replace("judge ", "judge: ")

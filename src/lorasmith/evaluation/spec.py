@@ -23,6 +23,8 @@ class EvaluateSpec(BaseModel):
     bertscore_layers: int | None = Field(
         default=None, ge=1, description="Its layers that are used [known or 0.72 of all]"
     )
+    clip_model: str = Field(default="", description="Judges drawn pictures (CLIP score): a folder, or owner/name")
+    steps: int = Field(default=25, ge=1, le=1000, description="Steps of each drawn picture")
     judge: str = Field(default="", description="Model that marks the answers: its id in the settings, or local:MODEL")
     judge_rows: int = Field(default=50, ge=1, description="Rows that it is asked about, drawn by the seed")
     bertscore_weight: float = Field(default=0.4, ge=0, le=1, description="Of BERTScore in the combined score")

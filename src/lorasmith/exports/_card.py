@@ -6,6 +6,7 @@ It tells of the data only its size and its hash, and nothing of the machine that
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -97,9 +98,10 @@ def _use(wish: Wish, repository: str, *, is_merged: bool) -> str:
             f'tokenizer = AutoTokenizer.from_pretrained("{wish.facts.id}")'
         )
     name = repository.partition("/")[2]
+    base = shlex.quote(wish.facts.id)
     shell = (
         f"lorasmith serve {repository}" if is_merged
-        else f"lorasmith adapters import {repository} --base {wish.facts.id}\nlorasmith serve {wish.facts.id} --adapter {name}"
+        else f"lorasmith adapters import {repository} --base {base}\nlorasmith serve {base} --adapter {name}"
     )  # fmt: skip
     has_code = is_merged or is_hub_id(wish.facts.id)
     python = f"```python\n{code}\n```\n\n" if has_code and wish.facts.family in ("language", "diffusion") else ""

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from lorasmith.core.errors import UsageProblem
 from lorasmith.core.samples import ModelChanges, Sample
 from lorasmith.families._lessons import Lesson
 from lorasmith.families._transformers import takes
@@ -28,6 +29,13 @@ class Measured(NamedTuple):
     nll: torch.Tensor
     counts: torch.Tensor
     correct: torch.Tensor
+
+
+class Canvas(NamedTuple):
+    """A folder for drawn pictures, and the steps that each is drawn in."""
+
+    folder: Path
+    steps: int
 
 
 class Learning(ABC):
@@ -102,6 +110,13 @@ class Learning(ABC):
     def answers(self, model: Any, samples: Sequence[Sample]) -> Iterator[str]:
         """The model's own answer to each row, as text, in order; `lesson.wanted` says the right one."""
         raise NotImplementedError
+
+    def right_picture(self, sample: Sample) -> Any:  # noqa: ARG002
+        """For models that draw: a row's own picture (PIL), as it is learnt."""
+        raise UsageProblem("The CLIP score is of pictures, and this model draws none", fix="Choose other --metrics.")
+
+    canvas: Canvas | None = None
+    """Where models that draw leave their answers, which are then names of files there; without it they draw none."""
 
     def save_beside(self, model: Any, folder: Path) -> None:  # noqa: ARG002
         """Files beside an adapter's: the processor, where it has learnt tokens."""

@@ -13,9 +13,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image, ImageOps
 
 from lorasmith.core.errors import UsageProblem
 from lorasmith.core.samples import ModelChanges, Sample
+from lorasmith.families._calls import DiffusionCall
+from lorasmith.families._drawing import draw
 from lorasmith.families._learning import Batch, Learning, Measured
 from lorasmith.families._lessons import Lesson
 from lorasmith.families._pictures import picture_of
@@ -65,10 +68,7 @@ class Drawing(Learning):
 
     def _pixels(self, sample: Sample) -> torch.Tensor:
         """Cut to the shape that is drawn, around the middle; numbers from -1 to 1, of shape (3, height, width)."""
-        from PIL import ImageOps
-
-        picture = picture_of(Path(sample.images[0]).read_bytes(), what=f"'{sample.images[0]}'")
-        fitted = np.asarray(ImageOps.fit(picture, (self.width, self.height)), np.float32)
+        fitted = np.asarray(self.right_picture(sample), np.float32)
         return torch.from_numpy(fitted / 127.5 - 1).permute(2, 0, 1)
 
     def measure(self, model: Any, batch: Batch) -> Measured:
@@ -170,9 +170,25 @@ class Drawing(Learning):
         return made[0], made[2] if len(made) > 2 else None
 
     def answers(self, model: Any, samples: Sequence[Sample]) -> Iterator[str]:  # noqa: ARG002
-        """Pictures are no texts; what is drawn is seen in the studio and at the server."""
-        for _ in samples:
-            yield ""
+        """Names of pictures on the canvas, each drawn of a row's text with the row's own seed; empty where there is none. The
+        denoiser's active adapters draw, too: the pipeline holds it."""
+        for number, sample in enumerate(samples):
+            if self.canvas is None:
+                yield ""
+                continue
+            call = DiffusionCall(
+                prompt=sample.text, seed=sample.key % 2**31, width=self.width, height=self.height,
+                steps=self.canvas.steps,
+            )  # fmt: skip
+            drawn = draw(self.pipeline, call, [], _nobody)
+            name = f"{number}.png"
+            (self.canvas.folder / name).write_bytes(drawn.blobs[0])
+            yield name
+
+    def right_picture(self, sample: Sample) -> Image.Image:
+        """A row's own picture, cut as it is learnt."""
+        picture = picture_of(Path(sample.images[0]).read_bytes(), what=f"'{sample.images[0]}'")
+        return ImageOps.fit(picture, (self.width, self.height))
 
     def save_beside(self, model: Any, folder: Path) -> None:
         """The same adapter as diffusers' own `load_lora_weights` reads it."""
@@ -195,6 +211,10 @@ _TOLD = ("r", "lora_alpha", "target_modules", "use_rslora", "use_dora", "lora_bi
 
 def _noise(key: int, shape: Any) -> torch.Tensor:
     return torch.randn(tuple(shape), generator=torch.Generator().manual_seed(key))
+
+
+def _nobody(**_: Any) -> None:
+    """Is not told how far a picture is."""
 
 
 def _bare(model: Any) -> Any:

@@ -39,8 +39,8 @@ def _with_caption(sample: Sample) -> Sample:
 
 
 _DRAWING = Lesson(
-    "text-to-image", ("image-text", "images"), "diffusion", "lorasmith.families._learning_drawing:Drawing", (),
-    checked=_with_caption, unit="rows", fixed_length=1,
+    "text-to-image", ("image-text", "images"), "diffusion", "lorasmith.families._learning_drawing:Drawing",
+    ("denoising_loss",),    checked=_with_caption, unit="rows", fixed_length=1,
 )  # fmt: skip
 
 

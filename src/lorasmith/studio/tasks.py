@@ -47,6 +47,8 @@ class Tasks:
             raise UsageProblem(
                 "A template of your own cannot be named here", fix=f"Known: {', '.join(sorted(TEMPLATES))}."
             )
+        if self._is_shared and params.get("prior_data"):
+            raise UsageProblem("Pictures of this machine cannot be named here", fix="Leave prior_data out.")
         if self._is_shared and params.get("storage"):
             raise UsageProblem("A database of your own cannot be named here", fix="Leave storage out.")
 

@@ -21,7 +21,7 @@ from lorasmith.data.formats import FORMATS
 from lorasmith.data.load import Source, open_source
 from lorasmith.data.prepare import prepare
 from lorasmith.data.render import TokenRow
-from lorasmith.data.samples import lesson_plan, prepare_samples
+from lorasmith.data.samples import Prior, lesson_plan, prepare_samples
 from lorasmith.data.tokenizer import load_tokenizer
 from lorasmith.env.folder import has_package, python_for
 from lorasmith.families._lessons import Lesson
@@ -89,7 +89,7 @@ def foresee(spec: TrainSpec, known: Known | None = None) -> Foreseen:
     asked = (
         str(facts.local_folder), str(file), stat and (stat.st_size, stat.st_mtime_ns), spec.template, spec.columns,
         spec.objective, spec.skip_bad_rows, spec.eval_fraction, spec.seed, spec.loss_on, spec.beta is not None,
-        spec.instance_prompt, spec.image_size,
+        spec.instance_prompt, spec.prior_data, spec.prior_prompt, spec.image_size,
     )  # fmt: skip
     key = repr(asked)
     found = (known or {}).get(key)
@@ -175,12 +175,34 @@ def _samples(
 
     data_facts, changes = prepare_samples(
         source, lesson, facts.local_folder, file, eval_fraction=spec.eval_fraction, seed=spec.seed,
-        instance_prompt=spec.instance_prompt, on_count=told,
+        instance_prompt=spec.instance_prompt, prior=_prior(spec, lesson), on_count=told,
     )  # fmt: skip
     if spec.image_size:
         height, width = spec.image_size.split("x")
         changes = changes.model_copy(update={"image_size": (int(height), int(width))})
     return _Ready(data_facts, lesson=source.format.name, changes=changes)
+
+
+def _prior(spec: TrainSpec, lesson: Lesson) -> Prior | None:
+    """Pictures of the class beside those of one thing. Raises DataProblem, UsageProblem."""
+    if not spec.prior_data and not spec.prior_prompt:
+        return None
+    if "images" not in lesson.formats:
+        raise UsageProblem("--prior-data and --prior-prompt are for models that draw", fix="Leave them out.")
+    if not spec.prior_data:
+        raise UsageProblem(
+            "--prior-prompt without pictures", fix="Name a folder of pictures of the class: --prior-data"
+        )
+    source = open_source(Path(spec.prior_data), skip_bad_rows=spec.skip_bad_rows)
+    if source.format.name not in lesson.formats:
+        raise DataProblem(
+            f"'{spec.prior_data}' is {source.format.name}, not pictures of a class", fix="Name a folder of pictures."
+        )
+    if source.format.name == "images" and not spec.prior_prompt.strip():
+        raise UsageProblem(
+            "--prior-data needs the caption of its pictures", fix="Such as: --prior-prompt 'a photo of a cat'"
+        )
+    return Prior(source, spec.prior_prompt)
 
 
 def _chosen(spec: TrainSpec, facts: ModelFacts, data: DataFacts) -> tuple[TrainPlan, bool]:

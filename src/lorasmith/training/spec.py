@@ -91,6 +91,10 @@ class TrainSpec(BaseModel):
     instance_prompt: str = Field(
         default="", max_length=1000, description="For pictures without texts (DreamBooth): the caption of all of them"
     )
+    prior_data: str = Field(
+        default="", description="DreamBooth: pictures of other things of the class, so that it can still be drawn"
+    )
+    prior_prompt: str = Field(default="", max_length=1000, description="DreamBooth: the caption of these pictures")
     image_size: str = Field(
         default="", description="Pages or pictures are brought to HEIGHTxWIDTH, such as 1280x960 [the model's own]"
     )

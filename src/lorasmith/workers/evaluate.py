@@ -10,10 +10,12 @@ from typing import Any
 from lorasmith.core import paths
 from lorasmith.core.events import Progress, Writer
 from lorasmith.data.tokenizer import Tokenizer, load_tokenizer
+from lorasmith.evaluation.choose import chosen
 from lorasmith.evaluation.metrics import AUTO, metrics_of
+from lorasmith.evaluation.metrics.clip_score import PICTURES, RIGHT
 from lorasmith.evaluation.spec import EvaluateJob
 from lorasmith.families import FAMILIES
-from lorasmith.families._learning import Learning
+from lorasmith.families._learning import Canvas, Learning
 from lorasmith.workers import lora
 from lorasmith.workers.generate import answer_rows
 from lorasmith.workers.measure import row_losses
@@ -47,12 +49,21 @@ def answered_samples(job: EvaluateJob, model: Any, rows: Rows, learning: Learnin
     samples = [rows.sample(index) for index in range(len(rows))]
     columns: dict[str, list[dict[str, Any]]] = {}
     total = (1 + len(job.adapters)) * len(rows)
+    pictures = job.answers_path.parent / PICTURES
+    draws = any(metric.needs_pictures for metric in chosen(job.spec, learning.lesson.metrics))
+    if draws:
+        paths.make_folder(pictures / RIGHT)
+        for number, one in enumerate(samples):
+            learning.right_picture(one).save(pictures / RIGHT / f"{number}.png")
     for number, name in enumerate([BASE, *job.adapters]):
+        if draws:
+            paths.make_folder(pictures / name)
+            learning.canvas = Canvas(pictures / name, job.spec.steps)
         with answering(model, name):
             losses = sample_losses(learning, model, rows, batch_tokens=_BATCH_TOKENS // 4, device=job.device)
             said: list[str] = []
             for answer in learning.answers(model, samples):
-                said.append(answer)
+                said.append(f"{PICTURES}/{name}/{answer}" if draws else answer)
                 done = number * len(rows) + len(said)
                 events.send(Progress(stage="evaluate", done=done, total=total, unit="answers"))
         columns[name] = [
@@ -62,6 +73,7 @@ def answered_samples(job: EvaluateJob, model: Any, rows: Rows, learning: Learnin
     return {
         "prompts": [one.shown for one in samples], "wanted": [learning.lesson.wanted(one) for one in samples],
         "columns": columns, "probe": {name: [] for name in columns}, "metrics": list(learning.lesson.metrics),
+        "are_pictures": draws,
     }  # fmt: skip
 
 

@@ -42,7 +42,7 @@ export function fieldOf(name: string, property: Schema, root: Schema): Field {
   const integer = schema.type === "integer";
   const maximum = schema.maximum ?? schema.exclusiveMaximum;
   const step = schema.multipleOf ?? (integer ? 1 : (maximum ?? 2) <= 1 ? 0.01 : 0.05);
-  const minimum = schema.minimum ?? (schema.exclusiveMinimum === undefined ? undefined : schema.exclusiveMinimum + step);
+  const minimum = schema.minimum ?? (schema.exclusiveMinimum === undefined ? undefined : schema.exclusiveMinimum + (integer ? 1 : 0));
   // "… at most [what the context leaves]": in brackets stands what holds where nothing is chosen.
   const [, help, unset] = /^(.*?)\s*(?:\[([^\]]+)\])?$/s.exec(schema.description ?? "") ?? [];
   return {

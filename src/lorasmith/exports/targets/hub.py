@@ -31,8 +31,8 @@ _PUSHED = (
     "*.model", "chat_template.jinja", "*processor_config.json", "model_index.json", "scheduler_config.json", "modules.json",
     "config_sentence_transformers.json", "sentence_bert_config.json", "LICENSE*", CARD,
 )  # fmt: skip
-_CLEANED = ("config.json", CONFIG_FILE, "tokenizer_config.json", "model_index.json", "generation_config.json")
 _NAMES_A_PATH = re.compile(r"(name_or_path|_path|_file|_dir|folder)$")
+_WHO = {True: "everybody", False: "you alone"}
 _UNKNOWN, _FORBIDDEN = 401, 403
 
 
@@ -52,13 +52,15 @@ class ToHub(Target):
         paths.write_text(wish.out / CARD, card(wish, repository, made, is_merged=is_merged))
         files = pushed(wish.out)
         sizes = {name: (wish.out / name).stat().st_size for name in files}
-        who = "everybody" if wish.spec.public else "you alone"
+        who = _WHO[wish.spec.public]
         if wish.spec.dry_run or token is None:
             place, note = str(wish.out), f"Nothing was pushed. {repository} would hold these files, for {who} to see."
         else:
             wish.listener(Step(title="push", note=repository))
-            place = _push(wish, repository, files, token.get_secret_value())
-            note = f"For {who} to see. The files are in {wish.out}, too."
+            place, is_private = _push(wish, repository, files, token.get_secret_value())
+            note = f"For {_WHO[not is_private]} to see. The files are in {wish.out}, too."
+            if wish.spec.public and is_private:
+                note = f"It was there already, and private: so it stays. {note}"
         return made.model_copy(
             update={"target": self.name, "place": place, "files": sizes, "notes": [*made.notes, note]}
         )
@@ -106,21 +108,22 @@ def _owned(repository: str, token: str) -> str:
     return f"{owner or own}/{name}"
 
 
-def _push(wish: Wish, repository: str, files: list[str], token: str) -> str:
-    """Its address. All files are one commit: it is there whole or not at all."""
+def _push(wish: Wish, repository: str, files: list[str], token: str) -> tuple[str, bool]:
+    """Its address, and whether it is private. All files are one commit: it is there whole or not at all."""
     from huggingface_hub import CommitOperationAdd, HfApi
 
     api = HfApi(token=token, library_name="lorasmith")
     with _told(repository):
         url = api.create_repo(repository, private=not wish.spec.public, exist_ok=True)
-        if not wish.spec.public and not api.model_info(repository).private:
+        is_private = bool(api.model_info(repository).private)
+        if not wish.spec.public and not is_private:
             raise UsageProblem(
                 f"'{repository}' is there already, and everybody can see it", why="Nothing was pushed.",
                 fix="Choose another with --repo, or say --public.",
             )  # fmt: skip
         operations = [CommitOperationAdd(name, wish.out / name) for name in files]
         api.create_commit(repository, operations, commit_message=f"{wish.name}, by lorasmith")
-    return str(url)
+    return str(url), is_private
 
 
 @contextmanager
@@ -148,11 +151,11 @@ def _told(repository: str) -> Generator[None]:
 
 def _clean(wish: Wish) -> None:
     """Paths of this machine in configurations become names, and of the manifest only the base is kept."""
-    for file in wish.out.rglob("*.json"):
-        if file.name in _CLEANED:
-            paths.write_text(
-                file, json.dumps(_public(read_json(file), wish.facts.id), indent=2, ensure_ascii=False) + "\n"
-            )
+    for file in (*wish.out.rglob("*config*.json"), *wish.out.rglob("model_index.json")):
+        told = read_json(file)
+        public = _public(told, wish.facts.id)
+        if public != told:
+            paths.write_text(file, json.dumps(public, indent=2, ensure_ascii=False) + "\n")
     manifest = wish.out / MANIFEST_FILE
     if manifest.exists():
         told = read_json(manifest)

@@ -26,7 +26,7 @@ export function Tabs<Name extends string>({ label, tabs, chosen, onChoose }: Tab
           aria-selected={name === chosen}
           tabIndex={name === chosen ? 0 : -1}
           onClick={() => onChoose(name)}
-          className={`h-7 rounded-md px-3 text-sm font-medium whitespace-nowrap ${name === chosen ? "bg-panel shadow-low" : "text-muted hover:text-ink"}`}
+          className={`h-8 rounded-md pointer-coarse:h-10 px-3 text-sm font-medium whitespace-nowrap ${name === chosen ? "bg-panel shadow-low" : "text-muted hover:text-ink"}`}
         >
           {title}
         </button>

@@ -41,27 +41,35 @@ export const formatNumber = (value: number, digits = 0): string =>
 export const formatCount = (value: number): string =>
   value < 10_000 ? formatNumber(value) : new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 }).format(value);
 
+/** How a language abbreviates units, each with the blank before it where the language has one. */
+const UNITS: Record<Language, { second: string; minute: string; hour: string; bytes: string[] }> = {
+  en: { second: " s", minute: " min", hour: " h", bytes: [" B", " kB", " MB", " GB", " TB"] },
+  ru: { second: " с", minute: " мин", hour: " ч", bytes: [" Б", " кБ", " МБ", " ГБ", " ТБ"] },
+  zh: { second: " 秒", minute: " 分钟", hour: " 小时", bytes: [" B", " kB", " MB", " GB", " TB"] },
+};
+
 export const formatSeconds = (seconds: number): string =>
   seconds < 10
-    ? `${formatNumber(seconds, 1)} s`
+    ? `${formatNumber(seconds, 1)}${UNITS[currentLanguage()].second}`
     : seconds < 60
-      ? `${formatNumber(seconds)} s`
+      ? `${formatNumber(seconds)}${UNITS[currentLanguage()].second}`
       : `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
 
 /** Bytes as "1.9 GB"; decimal, as disks and the command line have them. */
 export function formatBytes(bytes: number): string {
-  const units = ["B", "kB", "MB", "GB", "TB"];
+  const units = UNITS[currentLanguage()].bytes;
   const at = Math.min(units.length - 1, Math.max(0, Math.floor(Math.log10(Math.max(1, bytes)) / 3)));
   const value = bytes / 1000 ** at;
-  return `${formatNumber(value, at && value < 100 ? 1 : 0)} ${units[at]}`;
+  return `${formatNumber(value, at && value < 100 ? 1 : 0)}${units[at]}`;
 }
 
 /** "3 min", "2 h 10 min": for what lasts long. */
 export function formatDuration(seconds: number): string {
-  if (seconds < 60) return `${formatNumber(Math.max(0, Math.round(seconds)))} s`;
+  const { second, minute, hour } = UNITS[currentLanguage()];
+  if (seconds < 60) return `${formatNumber(Math.max(0, Math.round(seconds)))}${second}`;
   const minutes = Math.round(seconds / 60);
-  if (minutes < 60) return `${minutes} min`;
-  return `${formatNumber(Math.floor(minutes / 60))} h${minutes % 60 ? ` ${minutes % 60} min` : ""}`;
+  if (minutes < 60) return `${minutes}${minute}`;
+  return `${formatNumber(Math.floor(minutes / 60))}${hour}${minutes % 60 ? ` ${minutes % 60}${minute}` : ""}`;
 }
 
 const STEPS: [Intl.RelativeTimeFormatUnit, number][] = [["day", 86_400], ["hour", 3600], ["minute", 60]];
