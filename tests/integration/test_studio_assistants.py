@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import openai
 import pytest
+from PIL import Image
 from tests.conftest import write_sums
 from tests.studio import QUICK, StudioServer, begin, running
+
+from lorasmith.testing import tiny
 
 SAID = [{"role": "user", "content": "1 + 1 ="}]
 
@@ -113,6 +119,33 @@ def test_base_and_adapter_side_by_side(studio: StudioServer, adapter: str, tiny_
     studio.post(f"/tasks/{one['id']}/stop")
     studio.until(one["id"], "stopped", "completed")
     studio.post(path, said | {"model": "first"}, 503)
+
+
+def test_a_model_that_reads_pages_has_its_own_page(studio: StudioServer, tmp_path: Path) -> None:
+    """STU-6, DOC-4: served for an assistant like any other; its own page, with the form for documents, stands behind the studio."""
+    model = tiny.build("donut", tmp_path / "donut")
+    one = studio.post("/assistants", {"name": "reader", "base_model": str(model)}, 201)
+    studio.post(f"/assistants/{one['id']}/start")
+    ready = until_ready(studio, one["id"])
+    assert (ready["state"], ready["family"]) == ("ready", "document")
+    place = f"{studio.url}/servings/{ready['serving']}/"
+    page = httpx2.get(place)
+    assert "script-src 'sha256-" in page.headers["content-security-policy"]
+    assert "<html" in page.text
+    assert httpx2.get(f"{place}info").json()["family"] == "document"
+    picture = io.BytesIO()
+    Image.new("RGB", (64, 64), "white").save(picture, "PNG")
+    call = {"images": [f"data:image/png;base64,{base64.b64encode(picture.getvalue()).decode()}"], "max_tokens": 6}
+    read = httpx2.post(f"{place}generate", json=call, timeout=60)
+    assert read.status_code == 200, read.text
+    assert [one.keys() >= {"fields", "text"} for one in read.json()["results"]] == [True]
+    with httpx2.stream(
+        "POST", f"{place}generate/stream", json=call, headers={"Accept": "text/event-stream"}, timeout=60
+    ) as events:
+        assert events.headers["content-type"].startswith("text/event-stream")
+        assert any(line.startswith("data:") for line in events.iter_lines())
+    studio.post(f"/assistants/{one['id']}/stop")
+    studio.delete(f"/assistants/{one['id']}")
 
 
 def test_an_adapter_that_is_not_there_is_said(studio: StudioServer, tiny_llama: Path) -> None:

@@ -88,7 +88,7 @@ def _invalid(errors: list[Mapping[str, Any]]) -> tuple[int, dict[str, Any]]:
         message = "there is no such field"
     text = f"'{where}': {message}" if where else message
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    hint = 'A right one: {"prompt": "Hello"}; all fields are in /docs and in /info under parameters.'
+    hint = "All fields are in /docs, and in /info under parameters."
     return 400, error_body(text + more, status=400, code="invalid_value", param=where or None, hint=hint)
 
 

@@ -33,6 +33,7 @@ class Seen(NamedTuple):
     state: State
     voices: tuple[str, ...] = ()
     problem: dict[str, str] | None = None
+    family: str = ""
 
 
 class Servings:
@@ -99,7 +100,7 @@ class Servings:
     # Asked by routes.
 
     async def ask(
-        self, task: Task, method: str, path: str, body: bytes, kind: str
+        self, task: Task, method: str, path: str, body: bytes, headers: Mapping[str, str]
     ) -> tuple[int, str, AsyncIterator[bytes]]:
         """Status, kind and body of the server's answer, piece by piece. Raises HttpProblem where it cannot be reached."""
         url = str(task.predicted.get("url", ""))
@@ -107,8 +108,7 @@ class Servings:
             raise HttpProblem(
                 503, f"'{task.base_model}' is not served yet", code="loading", fix="Ask again in a moment."
             )
-        headers = {"Content-Type": kind} if body else {}
-        request = self._http.build_request(method, f"{url}/{path}", content=body or None, headers=headers)
+        request = self._http.build_request(method, f"{url}/{path}", content=body or None, headers=dict(headers))
         try:
             response = await self._http.send(request, stream=True)
         except httpx2.HTTPError as error:
@@ -172,9 +172,10 @@ class Servings:
             if health.get("status") != "ready":
                 return Seen("starting")
             listed = (await self._http.get(f"{url}/v1/models", timeout=_ASKED)).json()
-        except (httpx2.HTTPError, ValueError):
+            family = self.seen(task).family or (await self._http.get(f"{url}/info", timeout=_ASKED)).json()["family"]
+        except (httpx2.HTTPError, ValueError, KeyError):
             return Seen("starting")
-        return Seen("ready", tuple(str(one["id"]) for one in listed.get("data", [])))
+        return Seen("ready", tuple(str(one["id"]) for one in listed.get("data", [])), family=family)
 
     async def _complete(self, task: Task, seen: Seen, adapters: Mapping[str, str]) -> Seen:
         """With the adapters loaded that it lacks. One that cannot be loaded is said, and the others answer."""
@@ -192,7 +193,7 @@ class Servings:
                 problem = {"what": str(error.get("message", "")), "fix": str(error.get("hint") or "")}
             else:
                 voices.append(name)
-        return Seen(seen.state, tuple(voices), problem)
+        return seen._replace(voices=tuple(voices), problem=problem)
 
 
 def voice_of(assistant: Assistant) -> str:

@@ -21,6 +21,7 @@ import { Header } from "./Header";
 import { ImagePage } from "./image/ImagePage";
 import { togglePanel } from "./panels";
 import { ServerScreen, ServerStrip } from "./ServerScreens";
+import { BASE, setAdapters } from "./settings";
 import { VisionPage } from "./vision/VisionPage";
 
 const PAGES: Record<Exclude<View, "none">, ComponentType<{ info: Info }>> = {
@@ -57,6 +58,10 @@ function Ready({ info }: { info: Info }) {
   const isChat = view === "chat";
 
   usePaletteKey(() => setPalette(true));
+  useEffect(() => {
+    const asked = new URLSearchParams(location.search).get("adapter");
+    if (asked && (asked === BASE || info.adapters.some(({ name }) => name === asked))) setAdapters(info, [asked]);
+  }, [info.id]); // once: then the reader chooses
 
   const Page = view === "none" ? null : PAGES[view];
   return (

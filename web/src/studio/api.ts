@@ -307,6 +307,8 @@ export interface Assistant {
   problem: Problem | null;
   /** The `serve` task of its base, while there is one. */
   serving: number | null;
+  /** Of the model, once it is ready. */
+  family: string;
   /** For an OpenAI client: its base URL, from this server's own address. */
   path: string;
 }
@@ -319,6 +321,8 @@ export interface Serving {
   state: "starting" | "ready" | "failed";
   /** Names that a request's `model` may have; the first is the untouched base. */
   voices: string[];
+  /** Of the model, once it is ready. */
+  family: string;
   problem: Problem | null;
 }
 
@@ -558,6 +562,8 @@ export const servings = {
   stop: (id: number) => post<Task>(`/tasks/${id}/stop`),
   /** OpenAI's API of that server; `model` is one of its voices. */
   chatPath: (id: number) => at(`/servings/${id}/v1/chat/completions`),
+  /** The model's own page. */
+  pagePath: (id: number, adapter: string) => `${at(`/servings/${id}/`)}?adapter=${encodeURIComponent(adapter)}`,
 };
 
 export const system = {

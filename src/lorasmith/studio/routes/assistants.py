@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any, cast
 
 import anyio
@@ -14,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 
 from lorasmith.core.errors import NotFoundProblem, UsageProblem
 from lorasmith.hub.locate import locate_adapter
+from lorasmith.serve.page import PAGE, answer_page
 from lorasmith.serve.problems import HttpProblem
 from lorasmith.store.tables import Assistant, Task
 from lorasmith.studio.servings import adapters_of, voice_of
@@ -26,7 +28,14 @@ _Name = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f/]*$")
 ]
 _Text = Annotated[str, StringConstraints(max_length=100_000, pattern=r"^[^\x00]*$")]
-_FORWARDED = frozenset({"v1/chat/completions", "v1/completions", "v1/models", "v1/embeddings", "health", "info"})
+_FORWARDED = frozenset(
+    {
+        "v1/chat/completions", "v1/completions", "v1/models", "v1/embeddings", "health", "info", "generate", "generate/stream",
+        "tokenize", "project",
+    }
+)  # fmt: skip
+_TOLD = ("content-type", "accept")
+_JSON = {"content-type": "application/json"}
 
 
 class AssistantRequest(BaseModel):
@@ -55,6 +64,8 @@ class AssistantShown(BaseModel):
     state: str
     problem: dict[str, Any] | None
     serving: int | None
+    family: str
+    """What it speaks or reads, once it is ready: language, document …"""
     path: str
 
 
@@ -74,6 +85,7 @@ class ServingShown(BaseModel):
     base_model: str
     state: str
     voices: list[str]
+    family: str
     problem: dict[str, Any] | None
 
 
@@ -100,12 +112,15 @@ def serve(asked: ServingRequest, studio: Here) -> ServingShown:
 
 
 @router.api_route("/servings/{number}/{path:path}", methods=["GET", "POST"], include_in_schema=False)
-async def forward(number: Number, path: str, request: Request, studio: Here) -> StreamingResponse:
-    """What the server itself answers."""
+async def forward(number: Number, path: str, request: Request, studio: Here) -> Response:
+    """What the server itself answers, and its page, which asks below its own address."""
+    if not path and request.method == "GET":
+        return answer_page(PAGE)
     if path not in _FORWARDED:
         raise NotFoundProblem("There is no such route", fix="See /api/docs.")
     task = await anyio.to_thread.run_sync(_serve_task, studio, number)
-    return await _asked(studio, task, request.method, path, await request.body())
+    headers = {name: request.headers[name] for name in _TOLD if name in request.headers}
+    return await _asked(studio, task, request.method, path, await request.body(), headers)
 
 
 # Assistants.
@@ -206,7 +221,7 @@ async def chat(request: Request, studio: Here) -> StreamingResponse:
             503, f"The assistant '{one.name}' cannot answer yet", code="loading", why=problem.get("what", "It is being loaded."),
             fix=problem.get("fix") or "Ask again in a moment.",
         )  # fmt: skip
-    return await _asked(studio, task, "POST", "v1/chat/completions", json.dumps(body).encode())
+    return await _asked(studio, task, "POST", "v1/chat/completions", json.dumps(body).encode(), _JSON)
 
 
 def _with_prompt(prompt: str, messages: list[Any]) -> list[Any]:
@@ -231,8 +246,10 @@ def _json(body: bytes) -> dict[str, Any]:
     return cast("dict[str, Any]", found)
 
 
-async def _asked(studio: Studio, task: Task, method: str, path: str, body: bytes) -> StreamingResponse:
-    status, kind, pieces = await studio.servings.ask(task, method, path, body, "application/json")
+async def _asked(
+    studio: Studio, task: Task, method: str, path: str, body: bytes, headers: Mapping[str, str]
+) -> StreamingResponse:
+    status, kind, pieces = await studio.servings.ask(task, method, path, body, headers)
     return StreamingResponse(pieces, status_code=status, media_type=kind, headers={"Cache-Control": "no-store"})
 
 
@@ -270,21 +287,22 @@ def _by_name(studio: Studio, name: Any) -> Assistant:
 
 def _shown(studio: Studio, one: Assistant) -> AssistantShown:
     task = studio.servings.of_base(one.base_model) if one.is_started else None
-    state, problem = "stopped", None
+    state, problem, family = "stopped", None, ""
     if one.is_started:
         state = "failed" if task is None else "starting"
         if task is None:
             problem = {"what": "Its server has ended", "fix": "Start it again."}
         else:
             seen = studio.servings.seen(task)
-            state, problem = seen.state, seen.problem
+            state, problem, family = seen.state, seen.problem, seen.family
             if seen.state == "ready" and one.adapter and voice_of(one) not in seen.voices:
                 state = "failed" if seen.problem else "starting"
             elif state == "ready":
                 problem = None
     return AssistantShown(
         id=one.id, name=one.name, base_model=one.base_model, adapter=one.adapter, system_prompt=one.system_prompt,
-        sampling=one.sampling, state=state, problem=problem, serving=task.id if task else None, path=_PATH,
+        sampling=one.sampling, state=state, problem=problem, serving=task.id if task else None, family=family,
+        path=_PATH,
     )  # fmt: skip
 
 
@@ -300,5 +318,5 @@ def _serving(studio: Studio, task: Task) -> ServingShown:
     is_whole = seen.problem is not None or set(adapters_of(task)) <= set(seen.voices)
     return ServingShown(
         id=task.id, base_model=task.base_model, state=seen.state if is_whole else "starting", voices=list(seen.voices),
-        problem=seen.problem,
+        family=seen.family, problem=seen.problem,
     )  # fmt: skip

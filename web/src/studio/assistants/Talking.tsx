@@ -8,6 +8,7 @@ import { poll } from "../live";
 import { Chat } from "../parts/Chat";
 import { Card } from "../parts/layout";
 import { TEXT_LINK } from "../parts/links";
+import { ModelPage, talks, UNTOUCHED } from "../parts/ModelPage";
 import { Bar } from "../parts/TaskRow";
 import { noteOf } from "../problems";
 import { useAssistantWords } from "./words";
@@ -15,6 +16,9 @@ import { useAssistantWords } from "./words";
 export function Talking({ one }: { one: Assistant }) {
   const t = useAssistantWords();
   const title = t("talk");
+  if (one.state === "ready" && one.serving !== null && !talks(one.family)) {
+    return <Card title={title}><ModelPage serving={one.serving} family={one.family} adapter={one.adapter ? `assistant-${one.id}` : UNTOUCHED} /></Card>;
+  }
   if (one.state === "ready") return <Card title={title} flush><Chat path={assistants.chatPath} model={one.name} className="h-[min(28rem,70dvh)]" /></Card>;
   return (
     <Card title={title}>

@@ -7,6 +7,7 @@ import { servings, type Task } from "../api";
 import { queries } from "../live";
 import { Duel } from "../parts/Chat";
 import { Card } from "../parts/layout";
+import { ModelPage, talks } from "../parts/ModelPage";
 import { noteOf, toastError } from "../problems";
 import { useTaskWords } from "./words";
 
@@ -25,12 +26,13 @@ export function TryIt({ task }: { task: Task }) {
   const stop = useMutation({ mutationFn: () => servings.stop(serving!.id), onSuccess: () => { start.reset(); refresh(); }, onError: toastError });
   const isHere = serving?.state === "ready" && serving.voices.includes(voice);
   const isLoading = start.isPending || (start.isSuccess && serving?.state !== "failed" && !isHere) || serving?.state === "starting";
+  const isTalker = talks(serving?.family ?? "");
   const path = serving ? servings.chatPath(serving.id) : "";
   const sampling = { temperature: 0, max_tokens: LONGEST };
   return (
-    <Card flush={isHere} title={t("try")} aside={serving && <Button icon={Square} disabled={stop.isPending} onClick={() => stop.mutate()}>{t("try.stop")}</Button>}>
+    <Card flush={isHere && isTalker} title={t("try")} aside={serving && <Button icon={Square} disabled={stop.isPending} onClick={() => stop.mutate()}>{t("try.stop")}</Button>}>
       {serving?.problem && <div className="p-4"><ErrorNote error={noteOf(serving.problem)} onRetry={() => start.mutate()} /></div>}
-      {isHere ? (
+      {isHere && !isTalker ? <ModelPage serving={serving.id} family={serving.family} adapter={voice} /> : isHere ? (
         <Duel
           voices={[
             { title: `${t("base")} · ${task.base_model}`, path, model: serving.voices[0]!, sampling },
