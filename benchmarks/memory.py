@@ -129,6 +129,7 @@ def understand(case: Case) -> None:
     import torch
 
     from lorasmith.workers.dropout import use_sparse_dropout
+    from lorasmith.workers.joined import join
     from lorasmith.workers.sample import adapted_modules, class_and_config, inputs_for, loss_for
 
     kind, _ = class_and_config(Path(case.folder))
@@ -144,6 +145,7 @@ def understand(case: Case) -> None:
     targets = adapted_modules(model, case.family)
     wrapped = peft.get_peft_model(model, peft.LoraConfig(r=RANK, lora_dropout=0.05, target_modules=targets))
     use_sparse_dropout(wrapped)
+    join(wrapped)
     steps(wrapped.train(), lambda: loss_for(wrapped, inputs, 1.0))
 
 

@@ -20,14 +20,15 @@ from lorasmith.workers.trace import LiveBytes, trace_answer, trace_training
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")  # PEFT asks transformers by an old name
 ROWS, LENGTH = 4, 120
 # Small shapes, whose blocks are as those of their large kin; how far the plan may be from the trace.
-EXACT = ("llama", "qwen2", "qwen3", "granite", "olmo", "smollm3", "vit")
+EXACT = ("llama", "qwen2", "qwen3", "granite", "olmo", "smollm3")
 NEAR = {
     "bert": 0.06,
     "roberta": 0.06,
     "sentence_transformers": 0.06,
-    "bart": 0.06,
+    "bart": 0.07,
     "gpt_neox": 0.1,
-    "falcon": 0.06,
+    "falcon": 0.12,  # its keys are widened to all heads
+    "vit": 0.07,
     "t5": 0.1,
 }
 
@@ -55,7 +56,7 @@ def test_what_is_planned_is_what_the_code_keeps(tmp_path, name, dropout):
     facts = recognise(open_repository(str(folder))).facts
     how = Training("lora", ROWS, LENGTH, "float32", rank=8, dropout=dropout, supervised=0.5, tight=True)
     need, traced = training_bytes(facts, how), trace_training(folder, facts.family, how)
-    assert tensors_alone(need) == pytest.approx(traced.peak, rel=NEAR.get(name, 0.015) if dropout else 0.12)
+    assert tensors_alone(need) == pytest.approx(traced.peak, rel=NEAR.get(name, 0.015))
 
 
 def test_a_published_shape_is_planned_to_the_byte_almost(tmp_path):

@@ -32,27 +32,30 @@ class Kept(NamedTuple):
         return sum(width * count for width, count in self.widths)
 
 
-def kept_by_layer(stack: Stack, *, rank: int, dropout: bool) -> Kept:
-    """What one layer of `stack` keeps. `rank` 0: all weights are trained, and no adapter is there."""
+def kept_by_layer(stack: Stack, *, rank: int, dropout: bool, joined: bool) -> Kept:
+    """What one layer of `stack` keeps. `rank` 0: all weights are trained, and no adapter is there. `joined`: adapters compute in
+    one step with their base (workers/joined.py) and keep what they read as it was before their dropout."""
     hidden, middle, queries, keys = stack.hidden, stack.middle, stack.queries, stack.keys
     attentions = 1 if stack.across is None else 2
     ups = 2 if stack.gated else 1
-    copied = bool(rank and dropout)
-    places = _PLACES if copied else 0.0
+    drops = bool(rank and dropout)
+    copied, places = drops and not joined, _PLACES if drops else 0.0
     # All norms' inputs; queries, keys, values and what attention makes of them.
     widths = [(hidden, 1.0 + attentions), (queries, 2.0 * attentions), (keys, 2.0)]
     # What each adapter reads: its own dropped copy, or one tensor for all that read the same.
-    reads = (2 + attentions + ups) if copied else (attentions + 1)
-    widths += [(hidden, reads * (1 + places)), (queries, attentions * (1 + places)), (middle, 1 + places)]
+    readers = 2 + attentions + ups
+    reads = readers if copied else (attentions + 1)
+    widths += [(hidden, reads + readers * places), (middle, 1 + places)]
+    widths += [(queries, attentions * (copied + places))]  # else what attention has made, which is kept as it is
+    # Each norm's factor, and the logarithm of each head's sum.
+    widths += [(1, 1.0 + attentions), (stack.heads, 1.0 * attentions)]
     # The gate's output, its activation and the other half; or the activation's input alone.
     widths += [(middle, (3 if stack.gated else 1) + _KEPT_BY_ACTIVATION.get(stack.activation, 0))]
     if stack.head_norms:
         widths += [(queries, 1.0), (keys, 1.0)]
     if stack.hidden_dropout:  # torch's dropout on a CPU keeps its noise
         widths += [(hidden, 1.0 + attentions)]
-    across = (
-        [(keys, 2.0), (hidden, 2 * (1 + places) if copied else 0.0), (rank, 2.0)] if stack.across is not None else []
-    )
+    across = [(keys, 2.0), (hidden, 2 * (copied + places)), (rank, 2.0)] if stack.across is not None else []
     if rank:
         widths += [(rank, 4.0 + 2 * (attentions - 1) + ups + 1)]
     else:

@@ -285,9 +285,10 @@ def _kept(model: ModelFacts, how: Training) -> tuple[float, float]:
         kept = 2 * how.sequences * how.length * through * width
         return kept, _WASTED["plain"] * kept
     kept = wasted = 0.0
+    joined = how.method == "lora" and not how.on_gpu
     for stack in model.stacks:
         tokens = _tokens(stack, how)
-        layer = activations.kept_by_layer(stack, rank=rank, dropout=how.dropout)
+        layer = activations.kept_by_layer(stack, rank=rank, dropout=how.dropout, joined=joined)
         blocks = [(tokens * size * width, count) for size, count in layer.widths]
         blocks += [(how.sequences * (stack.across or how.length) * size * width, count) for size, count in layer.across]
         seen = stack.tokens or how.length

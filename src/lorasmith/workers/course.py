@@ -24,7 +24,7 @@ from lorasmith.training.spec import DecisionMade, WorkerSpec
 from lorasmith.workers import lora
 from lorasmith.workers.comparison import scored, summary
 from lorasmith.workers.learner import Learner, require_finite
-from lorasmith.workers.rehearsal import Rehearsed, packing_agrees, rehearse
+from lorasmith.workers.rehearsal import Rehearsed, joining_agrees, packing_agrees, rehearse
 from lorasmith.workers.rows import Rows
 from lorasmith.workers.samples import SampleTrainer
 from lorasmith.workers.trainer import Run, read_state
@@ -127,6 +127,11 @@ class Course(TrainerCallback):
             self.trainer.plan = self.plan = self.plan.model_copy(update={"packing": False})
             if not any(made.name == "unpacked" for made in self.decisions):  # a resumed run finds the same again
                 self.decide(step, "unpacked", "rows are padded: this model does not keep joined rows apart")
+        if self.learner.is_joined and not joining_agrees(self.trainer):
+            self.learner.is_joined = False
+            self.decide(
+                step, "not_joined", "adapters are computed by PEFT's own layers: joined, this model learns otherwise"
+            )
         # Before the rehearsal takes the memory: a thread that finds none never says that it has started, and Python waits.
         for tracker in self.trackers:
             tracker.start(self.spec.run_folder, step)

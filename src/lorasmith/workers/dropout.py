@@ -10,14 +10,19 @@ import torch
 from torch import nn
 
 
+def drawn_places(values: torch.Tensor, probability: float) -> torch.Tensor:
+    """Numbers of elements to be dropped, each with this probability; some come twice."""
+    size = values.numel()
+    # Drawing with replacement: after k draws an element is untouched with probability (1 - 1/size)^k ≈ exp(-k/size).
+    return torch.randint(size, (round(-size * math.log1p(-probability)),))
+
+
 class _DropSome(torch.autograd.Function):
     """Zeroes the elements at drawn places and scales the others, forward and backward alike."""
 
     @staticmethod
     def forward(ctx: Any, values: torch.Tensor, probability: float) -> torch.Tensor:
-        size = values.numel()
-        # Drawing with replacement: after k draws an element is untouched with probability (1 - 1/size)^k ≈ exp(-k/size).
-        places = torch.randint(size, (round(-size * math.log1p(-probability)),))
+        places = drawn_places(values, probability)
         ctx.save_for_backward(places)
         ctx.scale = 1 / (1 - probability)
         kept = values.contiguous() * ctx.scale

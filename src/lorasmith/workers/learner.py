@@ -16,6 +16,7 @@ from lorasmith.families._learning import Learning
 from lorasmith.plan.choose import TrainPlan
 from lorasmith.training.spec import WorkerSpec, result_folder
 from lorasmith.workers import lora
+from lorasmith.workers.joined import join
 from lorasmith.workers.packing import use_packing
 
 _FILES_BESIDE = (
@@ -109,6 +110,7 @@ class Learner:
     def __init__(self, spec: WorkerSpec, base: Any, learning: Learning | None = None):
         self.spec, self.learning = spec, learning
         self.is_full = spec.plan.method == "full"
+        self.is_joined = False
         plan = spec.plan
         if learning:
             base = FAMILIES.get(spec.family).wearer(base)
@@ -120,6 +122,7 @@ class Learner:
             name = spec.model_id if "/" in spec.model_id else str(spec.model_folder)
             self.model = lora.apply_lora(base, plan, name, tokens=new_tokens(base, spec.changes, learning))
             hold_statistics(self.model)
+            self.is_joined = bool(join(self.model))
         self.is_packing = plan.packing and use_packing(self.model)
         if plan.checkpointing:
             # Not by the Trainer's argument: PEFT would then ask for gradients of the embeddings, and every frozen layer would be

@@ -18,6 +18,7 @@ import torch
 
 from lorasmith.training.report import peak_memory_bytes
 from lorasmith.training.spec import WorkerSpec
+from lorasmith.workers.joined import join, part
 from lorasmith.workers.measure import answer_logits
 from lorasmith.workers.rows import Rows
 from lorasmith.workers.trainer import Run
@@ -144,6 +145,32 @@ def packing_agrees(model: Any, rows: Rows, pad: int, device: str) -> bool:
         model.train(was_training)
     within = _AGREES[next(part.weight.dtype for part in model.modules() if isinstance(part, torch.nn.Embedding))]
     return bool((packed - apart).abs() <= within * apart.abs().clamp(min=1e-3))
+
+
+def joining_agrees(trainer: Run) -> bool:
+    """Whether two short rows have the same loss and gradient by layers that are joined as by PEFT's own. Where not, the model has
+    PEFT's own afterwards."""
+    with _generators_kept():
+        batch = trainer.collate(_two_short_rows(trainer.rows))
+        generator = torch.get_rng_state()
+        quick = _learnt(trainer, batch)
+        part(trainer.model)
+        torch.set_rng_state(generator)
+        plain = _learnt(trainer, batch)
+    within = _AGREES[torch.float32 if trainer.plan.precision == "float32" else torch.bfloat16]
+    agrees = all(abs(one - other) <= within * max(abs(other), 1e-3) for one, other in zip(quick, plain, strict=True))
+    if agrees:
+        join(trainer.model)
+    return agrees
+
+
+def _learnt(trainer: Run, batch: dict[str, torch.Tensor]) -> tuple[float, float]:
+    """Loss of a batch, and the norm of its gradient; nothing of it is left."""
+    _one_pass(trainer, batch)
+    gradients = [one.grad for one in trainer.model.parameters() if one.grad is not None]
+    norm = torch.linalg.vector_norm(torch.stack([one.float().norm() for one in gradients])) if gradients else 0.0
+    trainer.model.zero_grad()
+    return trainer.take_step_facts()["loss"], float(norm)
 
 
 def _two_short_rows(rows: Rows) -> list[int]:

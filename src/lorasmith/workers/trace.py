@@ -22,6 +22,7 @@ from lorasmith.core.events import Writer
 from lorasmith.plan.memory import Training
 from lorasmith.plan.second_opinion import DTYPE, TraceJob
 from lorasmith.workers.dropout import use_sparse_dropout
+from lorasmith.workers.joined import join
 from lorasmith.workers.runtime import run_job
 from lorasmith.workers.sample import adapted_modules, class_and_config, inputs_for, loss_for
 
@@ -123,6 +124,7 @@ def trace_training(folder: Path, family: str, how: Training) -> Traced:
             model = peft.get_peft_model(model.requires_grad_(False), adapters)
             if how.dropout:
                 use_sparse_dropout(model)
+            join(model)
     model.train()
     with FakeTensorMode(), as_when_it_runs():
         live = with_fake_tensors(model)
