@@ -100,14 +100,14 @@ def test_loss_of_padded_rows_without_a_mask_is_that_of_transformers_with_one(tin
 
     from lorasmith.data.render import TokenRow
     from lorasmith.families.language import plugin
-    from lorasmith.workers.measure import answer_logits
+    from lorasmith.workers.measure import answer_scores
     from lorasmith.workers.rows import Rows
 
     made = [TokenRow(list(range(5, 5 + size)), [(size // 2, size)], size) for size in (7, 19, 40)]
     batch = Rows.of(made).batch([0, 1, 2], pad=0)
     model = plugin.load(tiny_llama, dtype="float32", device="cpu")
-    logits, targets, owner = answer_logits(model, batch)
-    ours = torch.nn.functional.cross_entropy(logits, targets)
+    scores, owner = answer_scores(model, batch)
+    ours = scores.nll.mean()
     mask = (torch.arange(40)[None] < torch.tensor([7, 19, 40])[:, None]).long()
     theirs = model(input_ids=batch["input_ids"], attention_mask=mask, labels=batch["labels"]).loss
     assert ours.item() == pytest.approx(theirs.item(), rel=1e-6)

@@ -44,11 +44,10 @@ def rows_of(lengths, seed=0):
 
 
 def loss_and_gradient(model, batch):
-    from lorasmith.workers.measure import answer_logits
+    from lorasmith.workers.measure import answer_scores
 
     weight = next(part.weight for part in model.modules() if isinstance(part, torch.nn.Embedding)).requires_grad_(True)
-    logits, targets, _ = answer_logits(model, batch)
-    loss = torch.nn.functional.cross_entropy(logits, targets, reduction="sum")
+    loss = answer_scores(model, batch)[0].nll.sum()
     (gradient,) = torch.autograd.grad(loss, weight)
     return loss.detach(), gradient
 
@@ -71,20 +70,20 @@ def test_a_packed_row_has_the_loss_and_gradient_that_it_has_alone(models, name):
 
 
 def test_what_stands_in_one_row_changes_nothing_in_another(models):
-    """DAT-3: no attention across samples: the second row's logits are the same to the bit whatever the first says."""
-    from lorasmith.workers.measure import logits_at
+    """DAT-3: no attention across samples: the second row's losses are the same to the bit whatever the first says."""
+    from lorasmith.workers.measure import answer_scores
     from lorasmith.workers.packing import use_packing
 
     model = load(models["llama"])
     assert use_packing(model)
-    columns = torch.arange(30, 50)
     seen = []
     for seed in (1, 2):
         batch = rows_of([30, 20], seed).packed([0, 1])
         batch["input_ids"][0, 30:] = torch.arange(5, 25)
-        where = {name: batch[name] for name in ("position_ids", "cu_seq_lens_q")}
+        batch["labels"][0, :31], batch["labels"][0, 31:] = -100, batch["input_ids"][0, 31:]
         with torch.no_grad():
-            seen.append(logits_at(model, batch["input_ids"], torch.zeros(20, dtype=torch.long), columns, **where))
+            seen.append(answer_scores(model, batch)[0].nll)
+    assert len(seen[0]) == 19
     assert torch.equal(*seen)
 
 

@@ -28,25 +28,36 @@ def test_a_tiny_model_is_recognised_with_its_shape(built, name):
 
 
 @pytest.mark.parametrize("name", tiny.DECODERS)
-def test_the_head_at_answers_only_gives_the_logits_of_the_whole_pass(built, name):
-    """TRN-2: whatever an architecture does to its logits after the head."""
+def test_scores_at_answers_only_are_those_of_the_whole_pass(built, name, monkeypatch):
+    """TRN-2: loss, hits and gradient, a few tokens' logits at a time, whatever an architecture does to its logits after the head."""
     import torch
 
+    from lorasmith.families import _head
     from lorasmith.families.language import plugin
-    from lorasmith.workers.measure import answer_logits
+    from lorasmith.workers.measure import answer_scores
 
+    monkeypatch.setattr(_head, "LOSS_TOKENS", 5)
     model = plugin.load(built[name], dtype="float32", device="cpu")
     ids = torch.randint(5, tiny.VOCABULARY, (3, 20), generator=torch.Generator().manual_seed(1))
     labels = ids.clone()
     labels[:, :11] = -100
     labels[1, 15:] = -100
-    with torch.inference_mode():
-        logits, targets, owner = answer_logits(model, {"input_ids": ids, "labels": labels})
-        whole = model(input_ids=ids, use_cache=False).logits[:, :-1].float()
+    first = model.get_input_embeddings().register_forward_hook(lambda _, __, output: output.requires_grad_())
+    embedded: list[torch.Tensor] = []
+    model.get_input_embeddings().register_forward_hook(lambda _, __, output: embedded.append(output))
+    scores, owner = answer_scores(model, {"input_ids": ids, "labels": labels})
+    (ours,) = torch.autograd.grad(scores.nll.sum(), embedded[-1])
+    whole = model(input_ids=ids, use_cache=False).logits[:, :-1].float()
     wanted = labels[:, 1:] != -100
-    torch.testing.assert_close(logits, whole[wanted], rtol=1e-5, atol=1e-5)
-    assert targets.tolist() == labels[:, 1:][wanted].tolist()
+    nll = torch.nn.functional.cross_entropy(whole[wanted], labels[:, 1:][wanted], reduction="none")
+    (theirs,) = torch.autograd.grad(nll.sum(), embedded[-1])
+    first.remove()
+    torch.testing.assert_close(scores.nll, nll, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5 * float(theirs.abs().max()))
+    assert scores.hits.tolist() == (whole[wanted].argmax(-1) == labels[:, 1:][wanted]).tolist()
     assert owner.bincount().tolist() == [9, 4, 9]
+    assert _head.is_plain(model.get_output_embeddings())
+    assert not _head.has_unknown_tail(model)
 
 
 @pytest.mark.parametrize("tokens", [40, 100])

@@ -25,7 +25,7 @@ NEAR = {
     "bert": 0.06,
     "roberta": 0.06,
     "sentence_transformers": 0.06,
-    "bart": 0.07,
+    "bart": 0.11,
     "gpt_neox": 0.1,
     "falcon": 0.12,  # its keys are widened to all heads
     "vit": 0.07,

@@ -11,6 +11,9 @@ Objective = Literal["sft", "pretrain", "dpo", "kto", "orpo"]
 PREFERENCES = ("dpo", "kto", "orpo")
 """Objectives that learn from liked and disliked answers."""
 
+LOSS_TOKENS = 128
+"""How many tokens' logits are computed at a time where something is learnt from them (families/_head.py)."""
+
 
 class CacheGroup(BaseModel):
     """`count` layers that keep the same: `per_token` elements for each of the last `window` tokens (0: all), and `state` ones."""

@@ -15,8 +15,8 @@ import torch
 
 from lorasmith.core.errors import UsageProblem
 from lorasmith.core.samples import ModelChanges, Sample
+from lorasmith.families._head import Scores, of_logits, scores_at
 from lorasmith.families._lessons import Lesson
-from lorasmith.families._transformers import takes
 
 IGNORED = -100
 Batch = dict[str, torch.Tensor]
@@ -89,11 +89,11 @@ class Learning(ABC):
         if labels.ndim == 1:  # a class for each row
             logits, targets = self.logits(model(**inputs)).float(), labels
             owner = torch.arange(len(labels), device=labels.device)
-            return _by_row(logits, targets, owner, len(labels), None)
+            return by_row(of_logits(logits, targets), owner, len(labels))
         rows, columns = (labels != IGNORED).nonzero(as_tuple=True)
         weights = batch["weights"][rows, columns] if "weights" in batch else None
-        logits = at_places(model, inputs, rows, columns)
-        return _by_row(logits, labels[rows, columns], rows, len(labels), weights)
+        scores = scores_at(model, inputs, rows, columns, labels[rows, columns])
+        return by_row(scores, rows, len(labels), weights)
 
     def logits(self, output: Any) -> torch.Tensor:
         """Scores of the classes in a model's output."""
@@ -124,38 +124,12 @@ class Learning(ABC):
             self.processor.save_pretrained(folder)
 
 
-def _by_row(
-    logits: torch.Tensor, targets: torch.Tensor, owner: torch.Tensor, num_rows: int, weights: torch.Tensor | None
-) -> Measured:
-    nll = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
+def by_row(scores: Scores, owner: torch.Tensor, num_rows: int, weights: torch.Tensor | None = None) -> Measured:
+    """Scores of places as those of the rows that own them; with `weights`, places count more and less."""
     counts = torch.bincount(owner, minlength=num_rows)
-    if weights is not None:  # a mean that keeps the loss at its own height
-        nll = nll * weights
-    hits = (logits.detach().argmax(-1) == targets).to(nll.dtype)
+    nll = scores.nll if weights is None else scores.nll * weights
     zeros = nll.new_zeros(num_rows)
-    return Measured(zeros.index_add(0, owner, nll), counts, zeros.index_add(0, owner, hits))
-
-
-def at_places(model: Any, inputs: Batch, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
-    """Logits (places, classes) in fp32 at the places (row, column) of what comes out. A head that turns hidden states into a
-    vocabulary runs at those places only: no array of all tokens times the vocabulary is made."""
-    head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
-    options: dict[str, Any] = {"use_cache": False} if "use_cache" in takes(_bare(model)) else {}
-    if head is None:
-        return model(**inputs).logits[rows, columns].float()
-
-    def narrowed(_: Any, given: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-        return (given[0][rows, columns], *given[1:])
-
-    hook = head.register_forward_pre_hook(narrowed)
-    try:
-        return model(**inputs, **options).logits.float()
-    finally:
-        hook.remove()
-
-
-def _bare(model: Any) -> Any:
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
+    return Measured(zeros.index_add(0, owner, nll), counts, zeros.index_add(0, owner, scores.hits.to(nll.dtype)))
 
 
 def shifted_right(labels: torch.Tensor, start: int, pad: int) -> torch.Tensor:

@@ -10,7 +10,8 @@ import torch
 
 from lorasmith.core.samples import Sample
 from lorasmith.families._conversations import rendered_answer, visual_inputs
-from lorasmith.families._learning import IGNORED, Batch, Learning, Measured, at_places, padded
+from lorasmith.families._head import scores_at
+from lorasmith.families._learning import IGNORED, Batch, Learning, Measured, by_row, padded
 from lorasmith.families._pictures import pictures_of
 from lorasmith.families._probes import for_model
 
@@ -75,12 +76,7 @@ class VisualChats(Learning):
         labels = batch["labels"]
         rows, columns = (labels[:, 1:] != IGNORED).nonzero(as_tuple=True)
         inputs = {name: value for name, value in batch.items() if name != "labels"}
-        logits = at_places(model, inputs, rows, columns)
-        nll = torch.nn.functional.cross_entropy(logits, labels[rows, columns + 1], reduction="none")
-        hits = (logits.detach().argmax(-1) == labels[rows, columns + 1]).to(nll.dtype)
-        zeros = nll.new_zeros(len(labels))
-        counts = torch.bincount(rows, minlength=len(labels))
-        return Measured(zeros.index_add(0, rows, nll), counts, zeros.index_add(0, rows, hits))
+        return by_row(scores_at(model, inputs, rows, columns, labels[rows, columns + 1]), rows, len(labels))
 
     def count(self, batch: Batch) -> torch.Tensor:
         labels = [value for name, value in batch.items() if name.endswith("labels")]

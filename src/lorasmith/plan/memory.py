@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from lorasmith.core.facts import PREFERENCES, ModelFacts, Stack
+from lorasmith.core.facts import LOSS_TOKENS, PREFERENCES, ModelFacts, Stack
 from lorasmith.plan import activations
 
 Dtype = Literal["float32", "float16", "bfloat16", "int8", "nf4"]
@@ -35,6 +35,8 @@ RUNTIME_CUDA = 460 * 2**20
 # size. Measured on glibc 2.36 (docs/lab-log.md, benchmarks/memory.py); logits are wasted with where one tensor of them is small
 # enough to lie among the other blocks.
 _LOGITS_APART_FROM = 32 * 2**20
+_ARRAYS = {True: 3, False: 2}
+"""Of logits' size: logarithms and gradients where the head learns too (True), logits and logarithms else."""
 _WASTED = {"gated": 0.8, "plain": 0.95, "maps": 0.75, "pairs": 0.2}
 """Of what is kept, by kind: gated layers, other layers, feature maps, weights of attention that runs step by step."""
 _ENCODER_WALKED_BACK = 1.25
@@ -236,7 +238,8 @@ def training_bytes(model: ModelFacts, how: Training) -> TrainingNeed:
     kept, wasted = _kept(model, how)
     walked = max((_tokens(stack, how) * activations.walked_back(stack) for stack in model.stacks), default=0) * width
     logits = _logits_at_loss(model, how)
-    among_others = _WASTED["plain"] * logits if logits < 3 * _LOGITS_APART_FROM else 0  # three tensors
+    arrays = _ARRAYS[is_full]
+    among_others = _WASTED["plain"] * logits if logits < arrays * _LOGITS_APART_FROM else 0
     later = _ENCODER_WALKED_BACK if model.architecture_type == "encoder-decoder" else 1
     is_wasteful = not (how.on_gpu or how.tight)
     beside = (how.method == "qlora") * _QUANTIZER_CPU + (how.objective in PREFERENCES) * _PREFERENCES_CPU
@@ -258,14 +261,15 @@ def training_bytes(model: ModelFacts, how: Training) -> TrainingNeed:
 
 
 def _logits_at_loss(model: ModelFacts, how: Training) -> int:
-    """Bytes of a decoder's logits in fp32: their logarithms, the gradient of these and that of the logits.
-
-    A decoder alone has them at the learnt tokens only; one behind an encoder at all of them.
-    """
+    """Bytes of a decoder's logits in fp32 and of their logarithms: of a few tokens at a time, where the head is frozen. Where it
+    learns too, of all learnt tokens, and the gradient of the logits beside them; behind an encoder all tokens are learnt."""
     if not model.cache:
         return 0
     share = 1 if model.architecture_type == "encoder-decoder" else how.supervised
-    return round(3 * share * how.sequences * how.length * model.vocab_size * 4)
+    tokens = share * how.sequences * how.length
+    arrays = _ARRAYS[how.method == "full"]
+    held = tokens if how.method == "full" else min(tokens, LOSS_TOKENS)
+    return round(arrays * held * model.vocab_size * 4)
 
 
 def _tokens(stack: Stack, how: Training) -> int:

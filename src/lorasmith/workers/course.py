@@ -16,6 +16,7 @@ from lorasmith.core import paths
 from lorasmith.core.events import Checkpoint, Decision, Metric, Progress, Step, Writer
 from lorasmith.core.progress import amount, duration
 from lorasmith.evaluation.metrics import METRICS
+from lorasmith.families._head import has_unknown_tail
 from lorasmith.plan import energy
 from lorasmith.trackers import TRACKERS
 from lorasmith.trackers._base import LocalTracker
@@ -125,23 +126,32 @@ class Course(TrainerCallback):
             self.learner.is_packing = False
         if self.plan.packing and not self.learner.is_packing:
             self.trainer.plan = self.plan = self.plan.model_copy(update={"packing": False})
-            if not any(made.name == "unpacked" for made in self.decisions):  # a resumed run finds the same again
-                self.decide(step, "unpacked", "rows are padded: this model does not keep joined rows apart")
+            self._found(step, "unpacked", "rows are padded: this model does not keep joined rows apart")
         if self.learner.is_joined and not joining_agrees(self.trainer):
             self.learner.is_joined = False
-            self.decide(
+            self._found(
                 step, "not_joined", "adapters are computed by PEFT's own layers: joined, this model learns otherwise"
             )
         # Before the rehearsal takes the memory: a thread that finds none never says that it has started, and Python waits.
         for tracker in self.trackers:
             tracker.start(self.spec.run_folder, step)
         self._rehearse(step)
+        if has_unknown_tail(self.trainer.model):
+            self._found(
+                step, "whole_logits",
+                "the logits of all learnt tokens are held at once: this model changes them in a way that is not known here",
+            )  # fmt: skip
         self.meter = energy.energy_meter(self.plan.device)
         self.started = self.step_started = time.monotonic()
         self._tell(step)
         if step and self._is_due(step) and not any(evaluation.step == step for evaluation in self.history):
             self._evaluate(step, control)  # memory ran out in it
         return control
+
+    def _found(self, step: int, name: str, reason: str) -> None:
+        """Decide what the model itself decides: a resumed run finds the same again, and it is said once."""
+        if not any(made.name == name for made in self.decisions):
+            self.decide(step, name, reason)
 
     def _rehearse(self, step: int) -> None:
         if self.spec.trial:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from lorasmith.workers.measure import answer_logits, by_length
+from lorasmith.workers.measure import answer_scores, by_length
 from lorasmith.workers.rows import Rows
 
 
@@ -27,10 +27,9 @@ class Likelihoods(NamedTuple):
 
 def answer_logps(model: Any, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
     """Summed log-probability of the labelled tokens of each row of a batch, and their number."""
-    logits, targets, owner = answer_logits(model, batch)
-    nll = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
+    scores, owner = answer_scores(model, batch)
     rows = len(batch["input_ids"])
-    logps = nll.new_zeros(rows).index_add(0, owner, -nll)
+    logps = scores.nll.new_zeros(rows).index_add(0, owner, -scores.nll)
     return logps, torch.bincount(owner, minlength=rows)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from lorasmith.families._learning import at_places
+from lorasmith.families._head import Scores, scores_at
 from lorasmith.workers.packing import packed_rows
 from lorasmith.workers.rows import IGNORED, Rows
 
@@ -28,29 +28,14 @@ class RowLoss:
         return self.correct == self.tokens
 
 
-def answer_logits(
-    model: torch.nn.Module, batch: dict[str, torch.Tensor]
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Logits (tokens, vocabulary) in fp32 that predict the labelled tokens, their ids (tokens), and each one's row.
-
-    The model's head runs at those positions only: no array of all tokens times the vocabulary is ever made, which for small
-    models would be most of a training's memory. Whatever the model does to its logits afterwards is done to these.
-    """
+def answer_scores(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> tuple[Scores, torch.Tensor]:
+    """How likely the model finds each labelled token of a batch (`Rows.batch` or `Rows.packed`), and each one's row."""
     labels = batch["labels"]
     rows, columns = (labels[:, 1:] != IGNORED).nonzero(as_tuple=True)
-    where = {name: batch[name] for name in ("position_ids", "cu_seq_lens_q") if name in batch}
-    return logits_at(model, batch["input_ids"], rows, columns, **where), labels[rows, columns + 1], rows
-
-
-def logits_at(
-    model: torch.nn.Module, input_ids: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor, **packed: torch.Tensor
-) -> torch.Tensor:
-    """Logits (places, vocabulary) in fp32 at the places (row, column) of `input_ids`: the head runs nowhere else.
-
-    `packed` says where rows begin in one that holds several (`Rows.packed`).
-    """
+    packed = {name: batch[name] for name in ("position_ids", "cu_seq_lens_q") if name in batch}
     with packed_rows() if packed else contextlib.nullcontext():
-        return at_places(model, {"input_ids": input_ids, **packed}, rows, columns)
+        inputs = {"input_ids": batch["input_ids"], **packed}
+        return scores_at(model, inputs, rows, columns, labels[rows, columns + 1]), rows
 
 
 @torch.inference_mode()
@@ -61,12 +46,11 @@ def row_losses(model: torch.nn.Module, rows: Rows, *, batch_tokens: int, pad: in
     model.eval()
     for indices in by_length(rows.lengths, batch_tokens):
         batch = {name: tensor.to(device) for name, tensor in rows.batch(indices, pad).items()}
-        logits, targets, owner = answer_logits(model, batch)
-        nll = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
-        hits = logits.argmax(-1) == targets
+        scores, owner = answer_scores(model, batch)
         for number, index in enumerate(indices):
             mine = owner == number
-            losses[index] = RowLoss(float(nll[mine].double().sum()), int(mine.sum()), int(hits[mine].sum()))
+            nll, hits = scores.nll[mine].double().sum(), scores.hits[mine].sum()
+            losses[index] = RowLoss(float(nll), int(mine.sum()), int(hits))
     model.train(was_training)
     return losses
 

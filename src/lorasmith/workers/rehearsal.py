@@ -19,7 +19,7 @@ import torch
 from lorasmith.training.report import peak_memory_bytes
 from lorasmith.training.spec import WorkerSpec
 from lorasmith.workers.joined import join, part
-from lorasmith.workers.measure import answer_logits
+from lorasmith.workers.measure import answer_scores
 from lorasmith.workers.rows import Rows
 from lorasmith.workers.trainer import Run
 
@@ -180,5 +180,4 @@ def _two_short_rows(rows: Rows) -> list[int]:
 
 
 def _mean_loss(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    logits, targets, _ = answer_logits(model, batch)
-    return torch.nn.functional.cross_entropy(logits, targets)
+    return answer_scores(model, batch)[0].nll.mean()

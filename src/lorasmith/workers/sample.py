@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from lorasmith.families import FAMILIES
-from lorasmith.workers.measure import logits_at
+from lorasmith.families._head import scores_at
 
 Inputs = dict[str, torch.Tensor]
 _WHISPER_FRAMES_A_POSITION = 2  # the second convolution of its encoder halves the frames
@@ -59,19 +59,17 @@ def _pair(size: Any) -> tuple[int, int]:
 def loss_for(model: torch.nn.Module, inputs: Inputs, supervised: float) -> torch.Tensor:
     """A loss with the memory of the real one: cross entropy at the last `supervised` part of each row, or of all tokens of a
     decoder; for other models the mean square of what comes out."""
-    ids = inputs.get("input_ids")
-    if ids is not None and len(inputs) == 1 and _bare(model).can_generate():
+    ids, learnt = inputs.get("input_ids"), supervised
+    is_decoder = ids is not None and len(inputs) == 1 and _bare(model).can_generate()
+    if "decoder_input_ids" in inputs:
+        ids, learnt, is_decoder = inputs["decoder_input_ids"], 1.0, True
+    if ids is not None and is_decoder:
         rows, length = ids.shape
-        learnt = max(1, round(length * supervised))
-        row = torch.arange(rows).repeat_interleave(learnt)
-        column = torch.arange(length - learnt, length).repeat(rows)
-        logits = logits_at(model, ids, row, column)
-        return torch.nn.functional.cross_entropy(logits, ids[row, column], reduction="sum") / len(row)
-    outputs = model(**inputs, return_dict=True)
-    logits = outputs.get("logits")
-    if logits is not None and "decoder_input_ids" in inputs:
-        return torch.nn.functional.cross_entropy(logits.flatten(0, 1), inputs["decoder_input_ids"].flatten())
-    return next(iter(outputs.values())).float().pow(2).mean()
+        last = max(1, round(length * learnt))
+        row = torch.arange(rows).repeat_interleave(last)
+        column = torch.arange(length - last, length).repeat(rows)
+        return scores_at(model, inputs, row, column, ids[row, column]).nll.mean()
+    return next(iter(model(**inputs, return_dict=True).values())).float().pow(2).mean()
 
 
 def _bare(model: Any) -> Any:

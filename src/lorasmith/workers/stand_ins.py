@@ -14,7 +14,7 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from lorasmith.data.tokenizer import Tokenizer
-from lorasmith.workers.measure import answer_logits
+from lorasmith.workers.measure import answer_scores
 from lorasmith.workers.rows import IGNORED
 from lorasmith.workers.trainer import Indices
 
@@ -27,10 +27,9 @@ class AnswersOnly:
         self._model = model
 
     def __call__(self, *, input_ids: torch.Tensor, labels: torch.Tensor, **_: Any) -> SimpleNamespace:
-        logits, targets, _owner = answer_logits(self._model, {"input_ids": input_ids, "labels": labels})
-        nll = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
+        scores, _ = answer_scores(self._model, {"input_ids": input_ids, "labels": labels})
         places = labels[:, 1:] != IGNORED
-        logps = nll.new_zeros(places.shape).masked_scatter(places, -nll)
+        logps = scores.nll.new_zeros(places.shape).masked_scatter(places, -scores.nll)
         unasked = torch.zeros_like(logps)  # figures of TRL's own that nobody reads
         return SimpleNamespace(log_probs=logps, entropy=unasked, mean_logits=unasked, is_top1=unasked.bool())
 

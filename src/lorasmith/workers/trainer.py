@@ -19,7 +19,7 @@ from lorasmith.plan.choose import TrainPlan
 from lorasmith.training.batches import micro_batches
 from lorasmith.training.spec import checkpoint_step
 from lorasmith.workers import lora
-from lorasmith.workers.measure import RowLoss, answer_logits, row_losses
+from lorasmith.workers.measure import RowLoss, answer_scores, row_losses
 from lorasmith.workers.rows import Rows
 
 KEPT_CHECKPOINTS = 2
@@ -122,8 +122,8 @@ class Run(Trainer):
 
     def losses(self, model: Any, inputs: dict[str, torch.Tensor]) -> tuple[torch.Tensor, int]:
         """The summed loss of a micro-batch, over what `count` counts, and the number of answer tokens in it."""
-        logits, targets, _ = answer_logits(model, inputs)
-        return torch.nn.functional.cross_entropy(logits, targets, reduction="sum"), len(targets)
+        scores, _ = answer_scores(model, inputs)
+        return scores.nll.sum(), len(scores.nll)
 
     def count(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         """How many tokens (or pairs) `losses` will sum over."""
