@@ -100,6 +100,7 @@ def train(model: Any, ids: Any, case: Case) -> None:
     from lorasmith.plan import hardware
     from lorasmith.plan.choose import choose
     from lorasmith.workers import lora
+    from lorasmith.workers.joined import join
     from lorasmith.workers.packing import use_packing
     from lorasmith.workers.rows import Rows
     from lorasmith.workers.trainer import LoraTrainer
@@ -118,6 +119,7 @@ def train(model: Any, ids: Any, case: Case) -> None:
     plan = choose(given, know_model(case.folder), data, hardware.observe())
     with tempfile.TemporaryDirectory() as folder:
         wrapped = lora.apply_lora(model, plan, "bench")
+        join(wrapped)
         if plan.packing:
             use_packing(wrapped)
         LoraTrainer(model=wrapped, rows=rows, plan=plan, folder=Path(folder), seed=0, pad=0).train()

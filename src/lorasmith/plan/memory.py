@@ -39,6 +39,8 @@ _ARRAYS = {True: 3, False: 2}
 """Of logits' size: logarithms and gradients where the head learns too (True), logits and logarithms else."""
 _WASTED = {"gated": 0.8, "plain": 0.95, "maps": 0.75, "pairs": 0.2}
 """Of what is kept, by kind: gated layers, other layers, feature maps, weights of attention that runs step by step."""
+_WASTED_JOINED = {"gated": 0.38, "plain": 0.25}
+"""The same where LoRA layers are computed in one step (workers/joined.py): fewer blocks are freed between those that are kept."""
 _ENCODER_WALKED_BACK = 1.25
 """What is wasted until an encoder is walked back, after its decoder, against what is wasted at the loss: fitted to Whisper."""
 _WASTED_ANSWERING = 0.5
@@ -298,7 +300,8 @@ def _kept(model: ModelFacts, how: Training) -> tuple[float, float]:
         seen = stack.tokens or how.length
         pairs = tokens * seen * stack.heads * width * layer.pairs
         whole = sum(size * count for size, count in blocks)
-        lost = _WASTED["gated" if stack.gated else "plain"] * whole + _WASTED["pairs"] * pairs
+        wasted_of = _WASTED_JOINED if joined else _WASTED
+        lost = wasted_of["gated" if stack.gated else "plain"] * whole + _WASTED["pairs"] * pairs
         whole += pairs
         if width < 4:  # both norms compute in fp32
             whole += 2 * 4 * tokens * stack.hidden

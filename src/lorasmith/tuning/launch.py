@@ -28,7 +28,7 @@ from lorasmith.training.launch import needed_packages
 from lorasmith.training.planning import planned
 from lorasmith.training.spec import DATA_FILE, WorkerSpec
 from lorasmith.tuning import space, variables
-from lorasmith.tuning.bench import Bench, benches
+from lorasmith.tuning.bench import Seat, seats
 from lorasmith.tuning.ledger import Entry, Ledger, study_folder
 from lorasmith.tuning.report import REPORT_FILE, TrialRow, TuneReport
 from lorasmith.tuning.score import Score, choose_score, measuring, told
@@ -124,7 +124,8 @@ def _searched(
     start, facts = trials.start, trials.facts
     python, needs = python_for(facts.local_folder), needed_packages(start, facts)
     with search.heard_of():
-        with benches(spec.jobs, TuneJob(start=start), folder, python=python, needs=needs) as made:
+        job = TuneJob(start=start, seats=spec.together)
+        with seats(job, spec.jobs, folder, python=python, needs=needs) as made:
             _worked(search, made)
             found = _measured(spec, score, start, search, made[0], log)
         search.wait_for_others()
@@ -201,23 +202,23 @@ def _likely(first: Mapping[str, Any], around: Mapping[str, tuple[Any, Any]]) -> 
     return [{**first, "learning_rate": value} for value in rates if low <= value <= high]
 
 
-def _worked(search: Search, made: list[Bench]) -> None:
+def _worked(search: Search, made: list[Seat]) -> None:
     """Every bench at its work until nothing is left; Ctrl+C asks for a clean end. Raises the first error that ended one."""
     troubles: list[Exception] = []
 
-    def work(bench: Bench) -> None:
+    def work(seat: Seat) -> None:
         try:
-            search.work(bench)
+            search.work(seat)
         except Exception as error:  # noqa: BLE001  it is raised again, in the main thread
             troubles.append(error)
             search.stopped.set()
 
     def stop(*_: Any) -> None:
         search.stopped.set()
-        for bench in made:
-            bench.interrupt()
+        for process in {id(seat.process): seat for seat in made}.values():
+            process.interrupt()
 
-    threads = [threading.Thread(target=work, args=(bench,), daemon=True) for bench in made]
+    threads = [threading.Thread(target=work, args=(seat,), daemon=True) for seat in made]
     with _on_signal(stop):
         for thread in threads:
             thread.start()
@@ -250,7 +251,7 @@ class _Found:
         self.report, self.gain = report, dict(gain or {})
 
 
-def _measured(spec: TuneSpec, score: Score, start: WorkerSpec, search: Search, bench: Bench, log: Listener) -> _Found:
+def _measured(spec: TuneSpec, score: Score, start: WorkerSpec, search: Search, seat: Seat, log: Listener) -> _Found:
     """Let finalists answer held-out rows, once they all are trained, and write down what they are worth."""
     entries = search.ledger.entries()
     new = list(search.finalists_here())
@@ -261,7 +262,7 @@ def _measured(spec: TuneSpec, score: Score, start: WorkerSpec, search: Search, b
     chosen = {_name(entry): entry for entry in (*old, *new)}
     adapters = {name: search.place(entry) / "lora" for name, entry in chosen.items()}
     job = measuring(spec, score, start, adapters, folder)
-    bench.answer(job, DataFacts(**start.data_facts).threshold, log)
+    seat.answer(job, DataFacts(**start.data_facts).threshold, log)
     measured = measure(job, folder, log)
     report = measured.report(folder)
     automatic = next((name for name, entry in chosen.items() if entry.is_automatic), None)

@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 from lorasmith.core import errors, paths
 from lorasmith.core.events import Event, Listener, Metric, Progress, Step
 from lorasmith.plan.choose import TrainPlan
-from lorasmith.tuning.bench import Bench
+from lorasmith.tuning.bench import Seat
 from lorasmith.tuning.ledger import BEAT_SECONDS, Entry, Ledger
 from lorasmith.tuning.page import described
 from lorasmith.tuning.rungs import RUNGS, UNITS, Far, kept, medians, units_left, verdict
@@ -59,7 +59,7 @@ class Search:
         """The trials as they were when the last task was taken."""
         self._seconds_a_unit: float | None = None
 
-    def work(self, bench: Bench) -> None:
+    def work(self, seat: Seat) -> None:
         """Train until nothing is left to be trained here. Raises what ends the search: a lost database, a fault that every trial
         would have, or InterruptedRun."""
         while not self.stopped.is_set():
@@ -68,7 +68,7 @@ class Search:
                 if task is None:
                     return
                 if task.units:
-                    self._train(task, bench)
+                    self._train(task, seat)
             if not task.units:
                 time.sleep(_WAIT_SECONDS)
 
@@ -177,7 +177,7 @@ class Search:
 
     # What comes of it.
 
-    def _train(self, task: _Task, bench: Bench) -> None:
+    def _train(self, task: _Task, seat: Seat) -> None:
         entry = task.entry
         params = self.ledger.params(entry)
         self.ledger.report(entry, {}, target=task.units)
@@ -193,7 +193,7 @@ class Search:
         shown = _Shown(self, entry, plan)
         self.tracked.trial(entry, plan, spec.run_folder)
         try:
-            result = bench.train(spec, shown)
+            result = seat.train(spec, shown)
         except errors.WorkerCrash as crash:
             self._crashed(entry, crash)
             return

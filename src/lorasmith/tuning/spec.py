@@ -39,7 +39,10 @@ class TuneSpec(BaseModel):
     rows: int = Field(default=100, ge=2, description="Held-out rows that finalists answer, at most")
     storage: str = Field(default="", description="Database of the study, as SQLAlchemy writes its URL [SQLite in home]")
     name: str = Field(default="", description="Name of the study, for several that share it [<model>-<data>]")
-    jobs: int = Field(default=1, ge=1, le=64, description="Trials at the same time")
+    jobs: int = Field(
+        default=1, ge=1, le=64, description="Trials at the same time, each in a process with a base of its own"
+    )
+    together: int = Field(default=1, ge=1, le=64, description="Trials at the same time over one base in one process")
     output: str | None = Field(default=None, description="Folder for trials, report and result [adapters/<name>-tuned]")
     method: Literal["lora", "qlora"] | None = Field(default=None, description="As in a training")
     max_length: int | None = Field(default=None, ge=8, description="Tokens a row, at most")
@@ -69,6 +72,8 @@ class TuneJob(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     start: WorkerSpec
+    seats: int = 1
+    """How many trials it trains at the same time."""
 
 
 class Trained(BaseModel):

@@ -30,6 +30,7 @@ from lorasmith.workers.learner import Learner, load_base, require_finite
 from lorasmith.workers.rows import Rows
 from lorasmith.workers.runtime import give_blocks_back, is_out_of_memory, limit_memory
 from lorasmith.workers.samples import SampleTrainer, learning_for, readable
+from lorasmith.workers.together import Company
 from lorasmith.workers.trainer import LoraTrainer, Run
 
 _LEFT_ALONE = 0.05  # of the free memory, for others
@@ -84,11 +85,14 @@ def _learning(spec: WorkerSpec, model: Any) -> Learning:
 class Attempt:
     """One way through a training: made anew, with a smaller plan or a lower rate, where the one before broke off.
 
-    With `material` it starts from what is in memory already.
+    With `material` it starts from what is in memory already; with `company` its steps are computed with those of others.
     """
 
-    def __init__(self, spec: WorkerSpec, events: Writer, turns: int = 0, material: Material | None = None):
-        self.spec, self.events, self.turns = spec, events, turns
+    def __init__(
+        self, spec: WorkerSpec, events: Writer, turns: int = 0, material: Material | None = None,
+        company: Company | None = None,
+    ):  # fmt: skip
+        self.spec, self.events, self.turns, self.company = spec, events, turns, company
         self.facts = DataFacts(**spec.data_facts)
         self.material = material
         self.learner: Learner
@@ -102,6 +106,7 @@ class Attempt:
         learning = material.knows if isinstance(material.knows, Learning) else None
         self.learner = Learner(spec, material.model, learning)
         trainer = self.make_trainer(material)
+        trainer.company = self.company if self.learner.is_packing else None
         course = self.course = Course(spec, self.events, trainer, self.learner, material.validation)
         trainer.add_callback(course)
         trainer.args.run_name = spec.run_folder.name

@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 
-def drawn_places(values: torch.Tensor, probability: float) -> torch.Tensor:
+def drawn_places(values: torch.Tensor, probability: float, generator: torch.Generator | None = None) -> torch.Tensor:
     """Numbers of elements to be dropped, each with this probability; some come twice."""
     size = values.numel()
     # Drawing with replacement: after k draws an element is untouched with probability (1 - 1/size)^k ≈ exp(-k/size).
-    return torch.randint(size, (round(-size * math.log1p(-probability)),))
+    return torch.randint(size, (round(-size * math.log1p(-probability)),), generator=generator)
 
 
 class _DropSome(torch.autograd.Function):

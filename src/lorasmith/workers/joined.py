@@ -3,11 +3,13 @@ back but the layer's own input and a product of rank columns.
 
 y = x·Wᵀ + b + s·d(x)·Aᵀ·Bᵀ with d the dropout; with g = s·(∂y·B): ∂B = s·∂yᵀ·d(x)Aᵀ, ∂A = gᵀ·d(x), ∂x = ∂y·W + d(g·A). PEFT's
 layer is the same sum in eight steps, and keeps a copy of the input that dropout has gone through (figures in docs/lab-log.md).
+Different tokens may have different adapters (workers/together.py): the base's product is one for all of them.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from peft.tuners.lora.layer import Linear
@@ -16,39 +18,79 @@ from torch import nn
 from lorasmith.workers.dropout import SparseDropout, drawn_places
 
 
+class Part(NamedTuple):
+    """Tokens that one adapter is for: from `start` to `stop`. Of its sides `down` is of shape (rank, in), `up` of (out, rank).
+
+    `places` are numbers of the tokens' elements that are dropped, or None; the others are multiplied by `kept`, and the adapter's
+    product by `scaling`."""
+
+    start: int
+    stop: int
+    down: torch.Tensor
+    up: torch.Tensor
+    scaling: float
+    places: torch.Tensor | None = None
+    kept: float = 1.0
+
+
+def joined(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, parts: Sequence[Part]) -> torch.Tensor:
+    """`x` (tokens, in) through a frozen layer of `weight` (out, in) with these adapters, each on its own tokens."""
+    sides = [side for part in parts for side in (part.down, part.up)]
+    return _Joined.apply(x, weight, bias, [part._replace(down=None, up=None) for part in parts], *sides)
+
+
 class _Joined(torch.autograd.Function):
-    """`x` is of shape (tokens, in); `places` are numbers of its elements that are dropped, or None; `factors` are the adapter's
-    scaling, and what dropout multiplies the others by."""
+    """The sides of each part's adapter come after it all, one after the other."""
 
     @staticmethod
     def forward(
-        ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, down: torch.Tensor, up: torch.Tensor,
-        places: torch.Tensor | None, factors: tuple[float, float],
-    ) -> torch.Tensor:  # fmt: skip
-        ctx.scaling, ctx.kept = scaling, kept = factors
-        with _without(x, places):
-            small = (x @ down.to(x.dtype).T).mul_(kept)
+        ctx: Any,
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        parts: list[Part],
+        *sides: torch.Tensor,
+    ) -> torch.Tensor:
         y = nn.functional.linear(x, weight, bias)
-        y.addmm_(small, up.to(x.dtype).T, alpha=scaling)
-        ctx.save_for_backward(x, weight, down, up, small, places)
+        smalls = []
+        for part, down, up in zip(parts, sides[::2], sides[1::2], strict=True):
+            own = x[part.start : part.stop]
+            with _without(own, part.places):
+                small = (own @ down.to(x.dtype).T).mul_(part.kept)
+            y[part.start : part.stop].addmm_(small, up.to(x.dtype).T, alpha=part.scaling)
+            smalls.append(small)
+        ctx.parts = [part._replace(places=None) for part in parts]
+        ctx.save_for_backward(x, weight, *sides, *smalls, *(part.places for part in parts))
         return y
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[override]
-        x, weight, down, up, small, places = ctx.saved_tensors
-        inner = (gradient @ up.to(gradient.dtype)).mul_(ctx.scaling)
-        of_up = (gradient.T @ small).mul_(ctx.scaling).to(up.dtype)
-        with _without(x, places):
-            of_down = (inner.T @ x).mul_(ctx.kept).to(down.dtype)
-        of_x = None
-        if ctx.needs_input_grad[0]:
-            of_x = gradient @ weight
-            flat = of_x.view(-1)
-            untouched = None if places is None else flat[places]
-            of_x.addmm_(inner, down.to(inner.dtype), alpha=ctx.kept)
-            if places is not None and untouched is not None:
-                flat[places] = untouched
-        return of_x, None, None, of_down, of_up, None, None
+        x, weight, *rest = ctx.saved_tensors
+        number = len(ctx.parts)
+        sides, smalls, dropped = rest[: 2 * number], rest[2 * number : 3 * number], rest[3 * number :]
+        of_x = gradient @ weight if ctx.needs_input_grad[0] else None
+        of_sides: list[torch.Tensor] = []
+        for part, down, up, small, places in zip(ctx.parts, sides[::2], sides[1::2], smalls, dropped, strict=True):
+            here = slice(part.start, part.stop)
+            own, outer = x[here], gradient[here]
+            inner = (outer @ up.to(outer.dtype)).mul_(part.scaling)
+            with _without(own, places):
+                of_down = (inner.T @ own).mul_(part.kept).to(down.dtype)
+            of_sides += [of_down, (outer.T @ small).mul_(part.scaling).to(up.dtype)]
+            if of_x is not None:
+                _add_dropped(of_x[here], inner, down.to(inner.dtype), places, part.kept)
+        return of_x, None, None, None, *of_sides
+
+
+def _add_dropped(
+    sum_: torch.Tensor, inner: torch.Tensor, down: torch.Tensor, places: torch.Tensor | None, kept: float
+) -> None:
+    """`sum_` and `kept` · inner · down, in place; at `places` it stays what it is."""
+    flat = sum_.view(-1)
+    untouched = None if places is None else flat[places]
+    sum_.addmm_(inner, down, alpha=kept)
+    if places is not None and untouched is not None:
+        flat[places] = untouched
 
 
 class _without:  # noqa: N801  used as a function is
@@ -78,18 +120,7 @@ class JoinedLinear(Linear):
         name = self._learns(x, args, kwargs)
         if name is None:
             return super().forward(x, *args, **kwargs)
-        base: Any = self.get_base_layer()
-        kind = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
-        dropout: Any = self.lora_dropout[name]
-        probability = dropout.p if isinstance(dropout, SparseDropout) and self.training else 0.0
-        rows = x.to(kind).reshape(-1, x.shape[-1]).contiguous()
-        places = drawn_places(rows, probability) if probability else None
-        with torch.autocast(x.device.type, enabled=False):
-            bias = None if base.bias is None else base.bias.to(kind)
-            down, up = self.lora_A[name].weight, self.lora_B[name].weight
-            factors = (self.scaling[name], 1 / (1 - probability))
-            y = _Joined.apply(rows, base.weight.to(kind), bias, down, up, places, factors)
-        return y.view(*x.shape[:-1], -1)
+        return through(x, self.get_base_layer(), lambda rows: [adapter_of(self, name, rows, 0, len(rows))])
 
     def _learns(self, x: torch.Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
         """The one adapter that learns here in the plain way; None where that is not so."""
@@ -99,6 +130,28 @@ class JoinedLinear(Linear):
         if len(names) != 1 or not self.lora_A[names[0]].weight.requires_grad or not x.is_floating_point():
             return None
         return names[0]
+
+
+def through(x: torch.Tensor, base: Any, parts_of: Callable[[torch.Tensor], Sequence[Part]]) -> torch.Tensor:
+    """`x` (…, in) through the frozen layer `base` with the adapters that `parts_of` names for it as (tokens, in), in the number
+    format that autocast says."""
+    kind = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
+    rows = x.to(kind).reshape(-1, x.shape[-1]).contiguous()
+    with torch.autocast(x.device.type, enabled=False):
+        bias = None if base.bias is None else base.bias.to(kind)
+        y = joined(rows, base.weight.to(kind), bias, parts_of(rows))
+    return y.view(*x.shape[:-1], -1)
+
+
+def adapter_of(
+    layer: Linear, name: str, rows: torch.Tensor, start: int, stop: int, generator: torch.Generator | None = None
+) -> Part:
+    """What a PEFT layer's adapter is to the tokens from `start` to `stop` of `rows`; its dropout draws from `generator`."""
+    dropout: Any = layer.lora_dropout[name]
+    probability = dropout.p if isinstance(dropout, SparseDropout) and layer.training else 0.0
+    places = drawn_places(rows[start:stop], probability, generator) if probability else None
+    down, up = layer.lora_A[name].weight, layer.lora_B[name].weight
+    return Part(start, stop, down, up, layer.scaling[name], places, 1 / (1 - probability))
 
 
 def join(model: nn.Module) -> int:

@@ -12,6 +12,9 @@ from lorasmith.families._head import Scores, scores_at
 from lorasmith.workers.packing import packed_rows
 from lorasmith.workers.rows import IGNORED, Rows
 
+AGREES = {torch.float32: 1e-4, torch.bfloat16: 2e-2, torch.float16: 5e-3}
+"""How far two ways to one loss may be apart, relative: rounding in fp32, and in half precision."""
+
 
 @dataclass(frozen=True, slots=True)
 class RowLoss:

@@ -19,14 +19,12 @@ import torch
 from lorasmith.training.report import peak_memory_bytes
 from lorasmith.training.spec import WorkerSpec
 from lorasmith.workers.joined import join, part
-from lorasmith.workers.measure import answer_scores
+from lorasmith.workers.measure import AGREES, answer_scores
 from lorasmith.workers.rows import Rows
 from lorasmith.workers.trainer import Run
 
 _WARMING_SECONDS = 5.0
 _PROOF_TOKENS = 8
-# Of the loss, relative: rounding in fp32, and in half precision.
-_AGREES = {torch.float32: 1e-4, torch.bfloat16: 2e-2, torch.float16: 5e-3}
 
 
 class Rehearsed(NamedTuple):
@@ -143,13 +141,14 @@ def packing_agrees(model: Any, rows: Rows, pad: int, device: str) -> bool:
         return False  # a model that does not pass on what attention needs
     finally:
         model.train(was_training)
-    within = _AGREES[next(part.weight.dtype for part in model.modules() if isinstance(part, torch.nn.Embedding))]
+    within = AGREES[next(part.weight.dtype for part in model.modules() if isinstance(part, torch.nn.Embedding))]
     return bool((packed - apart).abs() <= within * apart.abs().clamp(min=1e-3))
 
 
 def joining_agrees(trainer: Run) -> bool:
     """Whether two short rows have the same loss and gradient by layers that are joined as by PEFT's own. Where not, the model has
     PEFT's own afterwards."""
+    company, trainer.company = trainer.company, None
     with _generators_kept():
         batch = trainer.collate(_two_short_rows(trainer.rows))
         generator = torch.get_rng_state()
@@ -157,10 +156,11 @@ def joining_agrees(trainer: Run) -> bool:
         part(trainer.model)
         torch.set_rng_state(generator)
         plain = _learnt(trainer, batch)
-    within = _AGREES[torch.float32 if trainer.plan.precision == "float32" else torch.bfloat16]
+    within = AGREES[torch.float32 if trainer.plan.precision == "float32" else torch.bfloat16]
     agrees = all(abs(one - other) <= within * max(abs(other), 1e-3) for one, other in zip(quick, plain, strict=True))
     if agrees:
         join(trainer.model)
+    trainer.company = company if agrees else None
     return agrees
 
 

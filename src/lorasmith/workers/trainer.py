@@ -21,6 +21,7 @@ from lorasmith.training.spec import checkpoint_step
 from lorasmith.workers import lora
 from lorasmith.workers.measure import RowLoss, answer_scores, row_losses
 from lorasmith.workers.rows import Rows
+from lorasmith.workers.together import Batch, Company
 
 KEPT_CHECKPOINTS = 2
 STATE_FILE = "lorasmith_state.json"
@@ -104,11 +105,14 @@ class Run(Trainer):
         self.step_tokens = self.step_supervised = 0
         self.last_save = time.monotonic()
         self.is_stepping = False
+        self._micro = (-1, 0)
         self.model_accepts_loss_kwargs = True  # the loss is normalised by what the whole step learns from
         for callback in list(self.callback_handler.callbacks):
             if type(callback).__name__ in _PRINTERS:
                 self.remove_callback(callback)
 
+    company: Company | None = None
+    """The trainings that its steps are computed with, where there are any."""
     ahead: Mapping[str, Any] = MappingProxyType({})
     """Options of DataLoader for those that make batches while the model computes."""
 
@@ -117,7 +121,7 @@ class Run(Trainer):
     def collate(self, indices: Sequence[int]) -> dict[str, torch.Tensor]:
         """The batch of these rows: packed where padding would be more than packing costs, else padded. Both learn the same."""
         lengths = [self.rows.lengths[index] for index in indices]
-        is_even = sum(lengths) > _EVEN * len(lengths) * max(lengths)
+        is_even = sum(lengths) > _EVEN * len(lengths) * max(lengths) and not self.company
         return self.rows.batch(indices, self.pad) if is_even or not self.plan.packing else self.rows.packed(indices)
 
     def losses(self, model: Any, inputs: dict[str, torch.Tensor]) -> tuple[torch.Tensor, int]:
@@ -156,11 +160,36 @@ class Run(Trainer):
         """The loss of this micro-batch, as its part of the mean over the whole step."""
         summed, counted = self.losses(model, inputs)
         loss = summed / num_items_in_batch
-        self.step_loss += loss.detach()
-        self.step_tokens += self.size(inputs)
-        self.step_supervised += counted
+        self._note(inputs, loss.detach(), counted)
         more = lora.extra_loss(model, self.plan)
         return loss if more is None else loss + more
+
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
+        """The loss of a micro-batch that has been walked back: alone, or with those of others."""
+        if self.company is None or not self.plan.packing or not self.company.takes(model):
+            return super().training_step(model, inputs, num_items_in_batch)
+        model.train()
+        inputs = self._prepare_inputs(inputs)
+        scaler = self.accelerator.scaler
+        factor = 1 / num_items_in_batch
+        generator = torch.Generator(self.args.device).manual_seed(self._next_seed())
+        factor = factor if scaler is None else scaler.scale(factor)
+        batch = Batch(model, inputs, factor, generator, self.compute_loss_context_manager)
+        summed, counted = self.company.wait(batch)
+        loss = summed / num_items_in_batch
+        self._note(inputs, loss, counted)
+        return loss
+
+    def _next_seed(self) -> int:
+        """Another one for each micro-batch, the same in a run that was resumed."""
+        step = self.state.global_step
+        self._micro = (step, self._micro[1] + 1 if self._micro[0] == step else 0)
+        return self.args.seed + step * self.plan.accumulation + self._micro[1]
+
+    def _note(self, inputs: dict[str, torch.Tensor], loss: torch.Tensor, counted: int) -> None:
+        self.step_loss += loss
+        self.step_tokens += self.size(inputs)
+        self.step_supervised += counted
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> torch.Tensor:
         return sum(self.count(batch) for batch in batch_samples).to(device)  # type: ignore[union-attr]
