@@ -42,8 +42,7 @@ def wait_for_step(process: subprocess.Popen, folder: Path, step: int) -> None:
 
 def planned(model: Path, data: Path, folder: Path, **options) -> WorkerSpec:
     """What `lorasmith train` would give its worker."""
-    folder.mkdir()
-    (folder / "logs").mkdir()
+    (folder / "logs").mkdir(parents=True)
     spec = TrainSpec(model=str(model), data=str(data), output=str(folder), **options)
     return planning.planned(spec, know_model(spec.model), folder, lambda _: None, lambda *_: None)
 

@@ -53,6 +53,7 @@ def test_what_is_done_against_a_peak_lowers_it():
     plain = training_bytes(model(), training(rows=8))
     assert training_bytes(model(), training(rows=8, checkpointing=True)).activations < 0.3 * plain.activations
     assert training_bytes(model(), training(rows=8, dropout=False)).activations < plain.activations
+    assert training_bytes(model(), training(rows=8, joined=False)).activations > plain.activations
     assert training_bytes(model(), training(rows=8, tight=True)).allocator == 0 < plain.allocator
     on_gpu = training(method="qlora", dtype="bfloat16", on_gpu=True)
     aside = training_bytes(model(lookup_parameters=10**8), on_gpu._replace(embeddings_aside=True))
@@ -140,7 +141,7 @@ def test_a_plan_says_that_it_was_corrected():
 
 def test_memory_is_given_back_only_where_it_must_be():
     """AUT-2: it costs time."""
-    free = 5 * 10**9
+    free = 4_200_000_000
     roomy = choose({"batch_size": 1}, model(), data(), machine())
     tight = choose({"batch_size": 1}, model(), data(), machine(ram_free_bytes=free))
     assert (roomy.tight_memory, tight.tight_memory) == (False, True)

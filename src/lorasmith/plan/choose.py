@@ -100,6 +100,7 @@ def choose(
     base = Training(
         asked or "lora", 1, max_length, precision, rank=adapter["rank"], on_gpu=device == "cuda", dropout=adapter["dropout"] > 0,
         supervised=_supervised(data), moments=MOMENT_BYTES[optimizer], objective=data.objective,
+        joined=VARIANTS[adapter.get("variant", "lora")].is_plain,
     )  # fmt: skip
     fitter = Fitter(model, base, free, learned)
     fit, micro, accumulation = _fitted(pick, fitter, data, asked, can_quantize=can_quantize, classic=classic)
@@ -157,6 +158,7 @@ def ways_out(
         plan.method, plan.micro_batch, plan.max_length, plan.precision, rank=plan.rank, on_gpu=plan.device == "cuda",
         checkpointing=plan.checkpointing, dropout=plan.dropout > 0, supervised=_supervised(data),
         moments=MOMENT_BYTES[plan.optimizer], tight=plan.tight_memory, objective=data.objective,
+        joined=VARIANTS[plan.variant].is_plain,
     )  # fmt: skip
     fitter = Fitter(model, base, plan.memory_bytes or free, NO_CORRECTION)
     return does_not_fit(fitter, given, fitter.planned()).fix

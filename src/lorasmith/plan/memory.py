@@ -205,6 +205,8 @@ class Training(NamedTuple):
     tight: bool = False
     """Whether the allocator is told to give every freed block back: less memory, more time (workers/runtime.py)."""
     objective: str = "sft"
+    joined: bool = True
+    """Whether the adapters are plain LoRA, which is computed in one step where the base is not quantized (workers/joined.py)."""
 
     @property
     def sequences(self) -> int:
@@ -262,6 +264,12 @@ def training_bytes(model: ModelFacts, how: Training) -> TrainingNeed:
     )
 
 
+def held_once(model: ModelFacts, method: str, dtype: str, *, on_gpu: bool) -> int:
+    """Bytes of a training that several over one base have only once: the base and the libraries."""
+    weights = weight_bytes(model, "nf4" if method == "qlora" else dtype)
+    return weights + (RUNTIME_CUDA if on_gpu else _libraries(model, TRAINING_CPU))
+
+
 def _logits_at_loss(model: ModelFacts, how: Training) -> int:
     """Bytes of a decoder's logits in fp32 and of their logarithms: of a few tokens at a time, where the head is frozen. Where it
     learns too, of all learnt tokens, and the gradient of the logits beside them; behind an encoder all tokens are learnt."""
@@ -291,7 +299,7 @@ def _kept(model: ModelFacts, how: Training) -> tuple[float, float]:
         kept = 2 * how.sequences * how.length * through * width
         return kept, _WASTED["plain"] * kept
     kept = wasted = 0.0
-    joined = how.method == "lora" and not how.on_gpu
+    joined = how.joined and how.method == "lora" and not how.on_gpu
     for stack in model.stacks:
         tokens = _tokens(stack, how)
         layer = activations.kept_by_layer(stack, rank=rank, dropout=how.dropout, joined=joined)

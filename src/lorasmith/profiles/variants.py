@@ -17,6 +17,8 @@ class Variant(NamedTuple):
     """Whether the rank counts; where it does not, the sizes follow from the layers."""
     rate_factor: float = 1.0
     """How many times the learning rate of LoRA suits it."""
+    is_plain: bool = False
+    """Whether its layers are LoRA's own while it is trained: their memory is planned, and they are computed in one step."""
     note: str = ""
     """What is chosen for the user, or what it costs."""
 
@@ -24,12 +26,15 @@ class Variant(NamedTuple):
 _PATHS = "Its sizes are made to divide the widths of the layers."
 
 VARIANTS: dict[str, Variant] = {
-    "lora": Variant("Low-rank matrices beside every layer: the usual one (arXiv 2106.09685)"),
-    "qlora": Variant("LoRA over a base in 4 bit (arXiv 2305.14314)", note="Needs bitsandbytes and a base loaded in 4 bit."),
-    "rslora": Variant("LoRA scaled by alpha/√r, for high ranks (arXiv 2312.03732)"),
+    "lora": Variant("Low-rank matrices beside every layer: the usual one (arXiv 2106.09685)", is_plain=True),
+    "qlora": Variant(
+        "LoRA over a base in 4 bit (arXiv 2305.14314)", is_plain=True,
+        note="Needs bitsandbytes and a base loaded in 4 bit.",
+    ),
+    "rslora": Variant("LoRA scaled by alpha/√r, for high ranks (arXiv 2312.03732)", is_plain=True),
     "dora": Variant("Direction and length of the weights learnt apart (arXiv 2402.09353)", note="About a quarter slower."),
     "lora+": Variant(
-        "LoRA whose B matrices learn 16 times as fast (arXiv 2402.12354)", rate_factor=0.5,
+        "LoRA whose B matrices learn 16 times as fast (arXiv 2402.12354)", rate_factor=0.5, is_plain=True,
         note="Wants half of LoRA's rate, as PEFT advises.",
     ),
     "pissa": Variant(

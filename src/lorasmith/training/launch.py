@@ -24,6 +24,7 @@ from lorasmith.env.folder import python_for
 from lorasmith.hub.recognise import know_model
 from lorasmith.plan import hardware, learned
 from lorasmith.plan.choose import ways_out
+from lorasmith.profiles import VARIANTS
 from lorasmith.runners.local import Worker, run
 from lorasmith.runners.tensorboard import curves_shown
 from lorasmith.tracking.track import choose_trackers
@@ -45,7 +46,6 @@ from lorasmith.training.spec import (
 )
 
 _EVENTS_FILE, _REPORT_FILE = tracked.EVENTS_FILE, tracked.REPORT_FILE
-_PLANNED_VARIANTS = {"lora", "rslora", "lora+"}
 # Kinds of problems that mean "not like this", against those of a run that broke and whose logs are wanted.
 _REFUSALS = {"usage", "not_found", "does_not_fit", "data"}
 
@@ -201,7 +201,7 @@ def _remember(spec: WorkerSpec, report: TrainReport) -> None:
     """What the plan said of the memory, and what it came to: the next plan is made with it."""
     on_disk = spec_of(spec.run_folder)
     plan = on_disk.plan
-    if plan != spec.plan or plan.variant not in _PLANNED_VARIANTS:
+    if plan != spec.plan or not VARIANTS[plan.variant].is_plain:
         return  # memory ran out on the way, or it is a kind of adapter that plans know only roughly
     how = {
         "precision": plan.precision, "rows": plan.micro_batch, "length": plan.max_length, "rank": plan.rank,

@@ -79,9 +79,10 @@ def tune(
         tracking(name, trackers, log) as track,
         _watched(track, ledger, name, start) as tracked,
     ):
-        found = _searched(
-            spec, Trials(start, facts, hardware.observe(), first["epochs"]), score, ledger, tracked, folder, log
-        )
+        trials = Trials(start, facts, hardware.observe(), first["epochs"], together=spec.together)
+        if trials.together < spec.together:
+            log(Warn(message=f"There is memory for {trials.together} of {spec.together} trials at the same time."))
+        found = _searched(spec, trials, score, ledger, tracked, folder, log)
         report = _report(spec, name, score, ledger, start, found, folder)
         report.write()
         if found.report:
@@ -124,7 +125,7 @@ def _searched(
     start, facts = trials.start, trials.facts
     python, needs = python_for(facts.local_folder), needed_packages(start, facts)
     with search.heard_of():
-        job = TuneJob(start=start, seats=spec.together)
+        job = TuneJob(start=start, seats=trials.together)
         with seats(job, spec.jobs, folder, python=python, needs=needs) as made:
             _worked(search, made)
             found = _measured(spec, score, start, search, made[0], log)

@@ -11,6 +11,7 @@ from lorasmith.core.facts import DataFacts, ModelFacts
 from lorasmith.core.progress import amount
 from lorasmith.plan.choose import TrainPlan, choose
 from lorasmith.plan.hardware import HardwareFacts
+from lorasmith.plan.memory import held_once
 from lorasmith.training.planning import given_in
 from lorasmith.training.spec import TrialCourse, WorkerSpec
 from lorasmith.tuning import space
@@ -18,11 +19,27 @@ from lorasmith.tuning.rungs import UNITS
 
 
 class Trials:
-    """Makes trainings of parameters. `epochs` are those of trial 0, by which rows are reckoned."""
+    """Makes trainings of parameters. `epochs` are those of trial 0, by which rows are reckoned; of so many `together` each may
+    take its share of the memory."""
 
-    def __init__(self, start: WorkerSpec, facts: ModelFacts, machine: HardwareFacts, epochs: float):
+    def __init__(
+        self, start: WorkerSpec, facts: ModelFacts, machine: HardwareFacts, epochs: float, *, together: int = 1
+    ):
         self.start, self.facts, self.machine = start, facts, machine
         self.unit_rows = epochs * start.data_facts["num_train"] / UNITS
+        self.together = min(together, self._fitting())
+
+    def _fitting(self) -> int:
+        """How many trainings like the automatic choice there is memory for at the same time."""
+        plan = self.start.plan
+        once = held_once(self.facts, plan.method, plan.precision, on_gpu=plan.device == "cuda")
+        own = max(1, plan.predicted_peak_bytes - once)
+        return max(1, (self._free(plan) - once) // own)
+
+    def _free(self, plan: TrainPlan) -> int:
+        return plan.memory_bytes or (
+            self.machine.gpu_free_bytes if plan.device == "cuda" else self.machine.ram_free_bytes
+        )
 
     def plan(self, params: Mapping[str, Any]) -> TrainPlan:
         """The plan of a trial. Raises DoesNotFitProblem where it would take more memory than there is."""
@@ -32,10 +49,10 @@ class Trials:
         plan = choose(
             given, self.facts, DataFacts(**self.start.data_facts), self.machine, can_quantize=self.start.can_quantize
         )
-        machine = self.machine
-        free = plan.memory_bytes or (machine.gpu_free_bytes if plan.device == "cuda" else machine.ram_free_bytes)
-        if plan.predicted_peak_bytes > free:  # rows at a time are given here, so that `choose` only reckons
-            raise DoesNotFitProblem(f"It needs {amount(plan.predicted_peak_bytes)}, and {amount(free)} are free")
+        once = held_once(self.facts, plan.method, plan.precision, on_gpu=plan.device == "cuda")
+        share = once + (self._free(plan) - once) // self.together
+        if plan.predicted_peak_bytes > share:  # rows at a time are given here, so that `choose` only reckons
+            raise DoesNotFitProblem(f"It needs {amount(plan.predicted_peak_bytes)}, and {amount(share)} are free")
         every = max(1, round(self.unit_rows / plan.effective_batch))
         return plan.model_copy(
             update={

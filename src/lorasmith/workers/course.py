@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,9 @@ from lorasmith.workers.trainer import Run, read_state
 
 SAVE_EVERY_SECONDS = 300.0
 PROGRESS_EVERY_SECONDS = 0.5
+
+_LIVE: weakref.WeakSet[Course] = weakref.WeakSet()
+"""All that a signal asks to stop: several trainings may go on in one process."""
 
 
 class Diverged(Exception):
@@ -62,14 +66,20 @@ class Course(TrainerCallback):
         self.energy_joules: float | None = None
         self.asked_to_stop = False
         self.parent = os.getppid()
-        self.started = self.step_started = self.last_told = time.monotonic()
+        self.started = self.step_started = self.last_told = self._now()
         found = [] if spec.spec.no_tensorboard else [TRACKERS.get(name) for name in spec.trackers]
         self.trackers = [one for one in found if isinstance(one, LocalTracker)]
+        _LIVE.add(self)
         signal.signal(signal.SIGINT, self._on_signal)
         signal.signal(signal.SIGTERM, self._on_signal)
 
+    def _now(self) -> float:
+        """Seconds, without those that go to other trainings in this process."""
+        return time.monotonic() - (self.trainer.company.away() if self.trainer.company else 0.0)
+
     def _on_signal(self, *_: Any) -> None:
-        self.asked_to_stop = True
+        for course in _LIVE:
+            course.asked_to_stop = True
 
     # State that a checkpoint keeps.
 
@@ -103,7 +113,7 @@ class Course(TrainerCallback):
         self.joules_before = self.energy_joules = state["energy_joules"]
 
     def elapsed(self) -> float:
-        return self.seconds_before + time.monotonic() - self.started
+        return self.seconds_before + self._now() - self.started
 
     def joules(self) -> float | None:
         """What the run has used so far; None where that cannot be read."""
@@ -142,7 +152,7 @@ class Course(TrainerCallback):
                 "the logits of all learnt tokens are held at once: this model changes them in a way that is not known here",
             )  # fmt: skip
         self.meter = energy.energy_meter(self.plan.device)
-        self.started = self.step_started = time.monotonic()
+        self.started = self.step_started = self._now()
         self._tell(step)
         if step and self._is_due(step) and not any(evaluation.step == step for evaluation in self.history):
             self._evaluate(step, control)  # memory ran out in it
@@ -181,7 +191,7 @@ class Course(TrainerCallback):
         self.losses_since.append(facts["loss"])
         self.tokens += int(facts["tokens"])
         self.supervised += int(facts["supervised"])
-        now = time.monotonic()
+        now = self._now()
         seconds = now - self.step_started
         self.train_seconds += seconds
         self._track(step, facts, seconds)
@@ -199,13 +209,13 @@ class Course(TrainerCallback):
             control.should_save = True
         # Kept up to date at every step: where memory runs out in the next one, this is what the run goes back to.
         self.trainer.extra_state = self.state(is_evaluated=is_due)
-        self.step_started = time.monotonic()
+        self.step_started = self._now()
         return control
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         path = str(self.trainer.folder / f"checkpoint-{state.global_step}")
         self.events.send(Checkpoint(step=state.global_step, path=path))
-        self.step_started = time.monotonic()
+        self.step_started = self._now()
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.course_seconds, self.energy_joules = self.elapsed(), self.joules()
@@ -226,7 +236,7 @@ class Course(TrainerCallback):
         return is_measured and (step % self.plan.eval_every == 0 or step == self.plan.steps)
 
     def _tell(self, step: int) -> None:
-        self.last_told = time.monotonic()
+        self.last_told = self._now()
         rate = step / self.train_seconds if self.train_seconds else None
         note = f"loss {self.losses_since[-1]:.3f}" if self.losses_since else ""
         if self.plan.circular:

@@ -8,12 +8,14 @@ meets the adapter of its own training. Gradients are those that each would have 
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 import torch
+from accelerate.state import GradientState
 from greenlet import getcurrent, greenlet
 from torch import nn
 
@@ -106,15 +108,27 @@ class _Lane:
         """What it waits with; None where it waits for nothing, since it has ended."""
         self.found: Any = None
         """What came of what it waited with."""
+        self.away = 0.0
+        """Seconds that went to others since it was begun."""
+        self._accumulating: dict[str, Any] = {}
+        """How far it is in adding up a step's gradients, by accelerate's books: of which a process has only one."""
+
+    @property
+    def is_running(self) -> bool:
+        return getcurrent() is self._greenlet
 
     def go_on(self) -> None:
         """Until it waits again, or ends."""
+        books = GradientState._shared_state
+        books.clear()
+        books.update(self._accumulating)
         if not self._greenlet:
             self.waits = self._greenlet.switch()
         elif isinstance(self.found, Exception):
             self.waits = self._greenlet.throw(self.found)
         else:
             self.waits = self._greenlet.switch(self.found)
+        self._accumulating = dict(books)
 
 
 class Company:
@@ -143,18 +157,30 @@ class Company:
     def turn(self) -> None:
         """Let every training go on until it waits or ends; then compute what they wait for."""
         for lane in self._lanes:
+            started = time.perf_counter()
             lane.go_on()
+            seconds = time.perf_counter() - started
+            for other in self._lanes:
+                other.away += seconds * (other is not lane)
         self._lanes = [lane for lane in self._lanes if lane.waits]
         batches = [lane.waits for lane in self._lanes if lane.waits]
         if not batches:
             return
         found: Sequence[Any]
+        started = time.perf_counter()
         try:
             found = self._step(batches)
         except Exception as error:  # noqa: BLE001  every training deals with it in its own way
             found = [error] * len(batches)
-        for lane, one in zip(self._lanes, found, strict=True):
+        seconds = time.perf_counter() - started
+        tokens = [batch.inputs["input_ids"].numel() for batch in batches]
+        for lane, one, size in zip(self._lanes, found, tokens, strict=True):
             lane.found = one
+            lane.away += seconds * (1 - size / sum(tokens))
+
+    def away(self) -> float:
+        """Called from within a training: how many seconds have gone to others since it was begun; of common steps by tokens."""
+        return next((lane.away for lane in self._lanes if lane.is_running), 0.0)
 
     def wait(self, batch: Batch) -> tuple[torch.Tensor, int]:
         """Called from within a training: the summed loss of its batch and the number of answer tokens, when it has been walked
