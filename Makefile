@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
+AXE := web/node_modules/axe-core/axe.min.js
 
 .PHONY: setup demo test check page check-page e2e bench clean
 
@@ -40,7 +41,12 @@ page:
 check-page:
 	cd web && npm ci --no-audit --no-fund && npm run check
 
-e2e: setup
+# What looks for faults of access in the pages comes with the tools that build them.
+$(AXE): web/package-lock.json
+	cd web && npm ci --no-audit --no-fund
+	@touch $@
+
+e2e: setup $(AXE)
 	$(BIN)/python -m pytest -m e2e
 
 bench: setup

@@ -1,8 +1,10 @@
 """Where the memory of a training goes: all weights, LoRA, QLoRA, each with and without activation checkpointing, for every profile.
 
-    python benchmarks/lora_memory.py [--models donut-base,llama-3.1-8b]
+    python benchmarks/lora_memory.py [--models donut-base,llama-3.1-8b] [--device cuda]
 
-Prints one table. The model's own code runs on tensors without contents (workers/trace.py), at the shapes of published models and
+Prints one table. LoRA's layers are those of a training on a CPU: each one step (workers/joined.py), its dropout sparse. On a GPU, which
+`--device cuda` asks for, and over a quantized base, layers with dropout are PEFT's own. Logits are made a few tokens at a time where the
+head is frozen, at the last half of a text's tokens and at all of a page's (families/_head.py). The model's own code runs on tensors without contents (workers/trace.py), at the shapes of published models and
 computing in bfloat16, so that any model fits any machine: activations are the most that lives beside weights and gradients. All weights are
 trained with master copies, gradients and both moments of AdamW in fp32 (16 bytes a weight, ZeRO, arXiv 1910.02054, section 3.1); adapters
 likewise, over a base in bfloat16 or in NF4 with double quantization, whose size is arithmetic (plan/memory.py) and whose largest weight is
@@ -25,9 +27,13 @@ from lorasmith.core.errors import UsageProblem
 from lorasmith.lora import apply_lora
 from lorasmith.plan.memory import BYTES, nf4_bytes
 from lorasmith.testing.shapes import LLAMA_LIKE
+from lorasmith.workers.dropout import use_sparse_dropout
+from lorasmith.workers.joined import join
+from lorasmith.workers.sample import loss_for
 from lorasmith.workers.savings import apply_memory_optimizations
 from lorasmith.workers.trace import as_when_it_runs, with_fake_tensors
 
+SUPERVISED = 0.5
 TRAINED_BYTES = {"weights": 4, "gradients": 4, "optimizer": 8}
 
 
@@ -112,14 +118,33 @@ def inputs_of(shape: Shape) -> dict[str, torch.Tensor]:
     return {"input_ids": ids}
 
 
-def activations(shape: Shape, profile: str | None, *, checkpointing: bool) -> tuple[int, int, int]:
-    """The most bytes of two passes back and forth beside weights and gradients; trained and frozen numbers of weights."""
+class Way(NamedTuple):
+    """How something is trained; without a profile all weights are."""
+
+    name: str
+    profile: str | None = None
+    quantized: bool = False
+    checkpointing: bool = False
+
+
+def adapted(model: Any, way: Way, device: str) -> Any:
+    """`model` with the adapters that a training would put on it (workers/learner.py)."""
+    made = apply_lora(model.to(torch.bfloat16).requires_grad_(False), way.profile or "")
+    if not way.quantized:  # a layer in 4 bit is not joined
+        if device == "cpu":
+            use_sparse_dropout(made)
+        join(made)
+    return made
+
+
+def activations(shape: Shape, way: Way, device: str) -> tuple[int, int, int]:
+    """The most bytes of a pass back and forth beside weights and gradients; trained and frozen numbers of weights."""
     config = transformers.AutoConfig.for_model(**shape.config)
     with torch.device("meta"):
         model: Any = getattr(transformers, shape.head)(config)
-        if profile:
-            model = apply_lora(model.to(torch.bfloat16).requires_grad_(False), profile)
-        if checkpointing:
+        if way.profile:
+            model = adapted(model, way, device)
+        if way.checkpointing:
             apply_memory_optimizations(model)
     model.train()
     trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
@@ -129,20 +154,17 @@ def activations(shape: Shape, profile: str | None, *, checkpointing: bool) -> tu
         held = live.live
         inputs = inputs_of(shape)
         with live, torch.autocast("cpu", torch.bfloat16):
-            output = model(
-                **inputs, **({} if shape.picture else {"use_cache": False, "logits_to_keep": shape.tokens // 2})
-            )
-            output.logits.float().pow(2).mean().backward()
+            loss_for(model, inputs, SUPERVISED).backward()
         gradients = sum(
             weight.grad.numel() * weight.grad.element_size() for weight in model.parameters() if weight.grad is not None
         )
     return live.peak - held - gradients, trained, frozen
 
 
-def parts(shape: Shape, profile: str | None, *, quantized: bool, checkpointing: bool) -> Parts:
-    kept, trained, frozen = activations(shape, profile, checkpointing=checkpointing)
+def parts(shape: Shape, way: Way, device: str) -> Parts:
+    kept, trained, frozen = activations(shape, way, device)
     base = float(frozen * BYTES["bfloat16"])
-    if quantized:
+    if way.quantized:
         config = transformers.AutoConfig.for_model(**shape.config)
         with torch.device("meta"):
             plain: Any = getattr(transformers, shape.head)(config)
@@ -158,6 +180,7 @@ def parts(shape: Shape, profile: str | None, *, quantized: bool, checkpointing: 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", default=",".join(SHAPES))
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where LoRA would be trained")
     asked = parser.parse_args()
     warnings.simplefilter("ignore")
     transformers.logging.set_verbosity_error()
@@ -166,22 +189,20 @@ def main() -> None:
     for name in asked.models.split(","):
         shape = SHAPES[name]
         full = 0.0
-        ways: list[tuple[str, str | None, bool, bool]] = [
-            ("all weights", None, False, False),
-            ("all weights, checkpointing", None, False, True),
-        ]
+        ways = [Way("all weights"), Way("all weights, checkpointing", checkpointing=True)]
         for profile in shape.profiles:
             is_quantized = profiles.get(profile).quantization == "4bit"
-            ways += [(f"{kind}{', checkpointing' if twice else ''}", profile, kind == "QLoRA", twice)
+            ways += [Way(f"{kind}{', checkpointing' if twice else ''}", profile, kind == "QLoRA", twice)
                      for kind in (("QLoRA",) if is_quantized else ("LoRA", "QLoRA")) for twice in (False, True)]  # fmt: skip
-        for way, profile, quantized, twice in ways:
+        for way in ways:
             with contextlib.suppress(UsageProblem):  # LayoutLMv3 cannot compute its activations twice
-                found = parts(shape, profile, quantized=quantized, checkpointing=twice)
+                found = parts(shape, way, asked.device)
                 full = full or found.peak
                 figures = " | ".join(f"{value / 1e9:.2f}" for value in found)
-                saved = "" if profile is None and not twice else f"{1 - found.peak / full:.0%}"
+                saved = "" if way == ways[0] else f"{1 - found.peak / full:.0%}".replace("-", "−")
+                batch = f"{shape.rows} × {shape.tokens}"
                 print(
-                    f"| {name} | {shape.rows} × {shape.tokens} | {profile or ''} | {way} | {figures} | {found.peak / 1e9:.2f} | {saved} |",
+                    f"| {name} | {batch} | {way.profile or ''} | {way.name} | {figures} | {found.peak / 1e9:.2f} | {saved} |",
                     flush=True,
                 )
 

@@ -1,10 +1,14 @@
-"""Our training beside transformers' Trainer with PEFT: the same rows, batches, model, rank, rate and seed; pace, memory, losses.
+"""Our training beside its peers: the same rows, batches, model shape, rank, targets, rate and number format; pace, memory, losses.
 
-    python benchmarks/train.py [--model demo|smollm2-135m] [--steps 8] [--batch 4] [--rounds 3]
+    python benchmarks/train.py [--model smollm2-135m] [--data gsm8k] [--steps 4] [--batch 8] [--rounds 3] [--peers FOLDER]
 
-Two datasets: rows of varied length (gsm8k), and rows that are all full. Each side runs in a process of its own, by turns; figures
-are medians over the rounds, ratios are of the medians. Weights are random. Theirs is called as their documentation says: padded
-batches with an attention mask, the model's own loss, `all-linear`.
+Peers are transformers' Trainer with PEFT and, where `python benchmarks/peers.py FOLDER` has made their environments, TRL, LLaMA-Factory
+and LitGPT, each as its documentation says, at the settings that are printed. All are given the rows as tokens, in one order (rows of
+like length come together, which is also to the peers' advantage), and run by turns, each in a process of its own; figures are medians
+over the rounds. Weights are random, so that only shapes count; the first loss tells that all learn the same.
+
+Beside each pace stands the share of the machine's own rate of multiplying matrices, measured in the same run: 4 · N · tokens a second,
+N all parameters, over it; and, less flattering, of what a step has to compute at least, where the head counts for learnt tokens alone.
 """
 
 from __future__ import annotations
@@ -18,203 +22,235 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, NamedTuple
 
 from models import build
+from peers import PEERS, Peer
 
 from lorasmith.hub.recognise import know_model
 from lorasmith.runners.local import SELDOM_NEEDED
 from lorasmith.testing import shapes
 
-DATA = Path(__file__).parent / "data" / "gsm8k.jsonl"
+FOLDER = Path(__file__).parent / "data"
+DATA = {"gsm8k": FOLDER / "gsm8k.jsonl", "self-instruct": FOLDER / "self_instruct.jsonl"}
+LIT_NAMES = {"smollm2-135m": "SmolLM2-135M", "qwen3-0.6b": "Qwen3-0.6B"}
 WARM_UP = 2
 FULL_TOKENS = 256
+LIMIT_SECONDS = 1800
 
 
-def prepare(model: str, folder: Path, steps: int, batch: int) -> dict[str, Path]:
-    """The model and a worker's spec for each dataset."""
-    from lorasmith.training import launch
-    from lorasmith.training.spec import TrainSpec
+class Work(NamedTuple):
+    """What all sides are given."""
 
-    place = build(model, folder / "model")
-    full = folder / "full.jsonl"
-    long_text = " ".join(json.loads(line)["question"] for line in DATA.read_text().splitlines()[:12])
-    full.write_text(
-        "".join(json.dumps({"prompt": f"{i} {long_text}", "completion": long_text}) + "\n" for i in range(64))
+    spec: Path
+    """Of our worker."""
+    job: Path
+    """Of the peers."""
+    tokens: int
+    """Of the steps after the warm-up, without padding."""
+    supervised: int
+    least_flops: float
+    """Of these steps: forward and backward through frozen layers, the head at learnt tokens."""
+    parameters: int
+
+
+def prepare(arguments: argparse.Namespace, folder: Path) -> Work:
+    from lorasmith.training.batches import step_batches
+    from lorasmith.training.planning import planned
+    from lorasmith.training.spec import DATA_FILE, TrainSpec
+    from lorasmith.workers.rows import Rows
+
+    place = build(arguments.model, folder / "model")
+    facts = know_model(str(place))
+    data = _full(folder / "full.jsonl") if arguments.data == "full" else DATA[arguments.data]
+    run = folder / "run"
+    (run / "logs").mkdir(parents=True)
+    steps = arguments.steps + WARM_UP
+    asked = TrainSpec(
+        model=str(place), data=str(data), output=str(run), batch_size=arguments.batch // arguments.accumulation,
+        gradient_accumulation=arguments.accumulation, lora_dropout=0.0, max_steps=steps, eval_fraction=0,
+        max_length=FULL_TOKENS if arguments.data == "full" else 1024,
+        precision="float32", allow_truncation=True, learning_rate=1e-3, warmup_steps=0, schedule="constant", lora_r=16, lora_alpha=32,
+        no_tensorboard=True, template="chatml",
+    )  # fmt: skip
+    spec = planned(asked, facts, run, lambda _: None, lambda *_: None)
+    rows = Rows(run / DATA_FILE, 0, "train", max_length=spec.plan.max_length)
+    order = list(step_batches(rows.lengths, spec.plan.effective_batch, steps, 0))
+    taken = [rows[index] for step in order for index in step]
+    given = [{"ids": list(row.ids), "start": row.spans[0][0]} for row in taken]
+    timed = taken[WARM_UP * spec.plan.effective_batch :]
+    tokens, supervised = sum(len(row.ids) for row in timed), sum(row.num_supervised for row in timed)
+    (folder / "spec.json").write_text(spec.model_dump_json())
+    job = {
+        "model": str(place), "rows": given, "batch": spec.plan.micro_batch, "accumulation": spec.plan.accumulation, "steps": steps,
+        "rank": spec.plan.rank, "alpha": spec.plan.alpha, "rate": spec.plan.learning_rate, "folder": str(folder / "peer"),
+        "lit_name": LIT_NAMES.get(arguments.model, ""),
+    }  # fmt: skip
+    (folder / "job.json").write_text(json.dumps(job))
+    config = json.loads((place / "config.json").read_text())
+    head = config["vocab_size"] * config["hidden_size"]
+    layers = facts.num_parameters - head * (1 if config["tie_word_embeddings"] else 2)
+    least = 4.0 * layers * tokens + 4.0 * head * supervised
+    return Work(folder / "spec.json", folder / "job.json", tokens, supervised, least, facts.num_parameters)
+
+
+def _full(path: Path) -> Path:
+    """Rows that are all as long as may be: no padding is to be saved."""
+    text = " ".join(json.loads(line)["question"] for line in DATA["gsm8k"].read_text().splitlines()[:12])
+    rows = ({"prompt": f"{number} {text}", "completion": text} for number in range(256))
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def matrix_rate() -> float:
+    """Fused multiply-adds, times two, a second: the best of some seconds' products of square matrices in fp32, by all threads."""
+    code = (
+        "import time, torch; a, b = torch.randn(2, 2048, 2048); best = 0.0; end = time.time() + 4\n"
+        "while time.time() < end:\n"
+        "    t = time.perf_counter(); a @ b; best = max(best, 2 * 2048**3 / (time.perf_counter() - t))\n"
+        "print(best)"
     )
-    specs: dict[str, Path] = {}
-    for name, data in (("varied", DATA), ("full", full)):
-        run = folder / name
-        (run / "logs").mkdir(parents=True)
-        asked = TrainSpec(
-            model=str(place), data=str(data), output=str(run), batch_size=batch, gradient_accumulation=1, lora_dropout=0.0,
-            max_steps=steps + WARM_UP, eval_fraction=0, max_length=FULL_TOKENS, precision="float32", allow_truncation=True,
-            learning_rate=1e-3, no_tensorboard=True,
-        )  # fmt: skip
-        spec = launch.planned(asked, know_model(str(place)), run, lambda _: None, lambda *_: None)
-        specs[name] = folder / f"{name}.json"
-        specs[name].write_text(spec.model_dump_json())
-    return specs
+    return float(_run([sys.executable, "-c", code]))
 
 
-def child(side: str, path: Path) -> dict[str, Any]:
-    """Train on one side; seconds and tokens are those after the warm-up."""
+def ours(path: Path) -> None:
+    """Train by our own worker's parts, in this process, and print what peers print."""
+    import lorasmith.workers  # noqa: F401  hides what is seldom needed, before anything is imported
     from lorasmith.workers.runtime import quiet_libraries
 
     quiet_libraries()
+    import resource
+
     import transformers
 
-    from lorasmith.families import FAMILIES
-    from lorasmith.plan.hardware import resident_peak_bytes
-    from lorasmith.training.spec import WorkerSpec
+    from lorasmith.training.spec import DATA_FILE, WorkerSpec
+    from lorasmith.workers.learner import Learner, load_base
     from lorasmith.workers.rows import Rows
-
-    spec = WorkerSpec.model_validate_json(path.read_text())
-    plan = spec.plan
-    rows = Rows(spec.run_folder / "data.arrow", 0, "train", max_length=plan.max_length)
-    base = FAMILIES.get(spec.family).load(spec.model_folder, dtype=plan.precision, device="cpu")
-    trainer = ours(spec, base, rows) if side == "ours" else theirs(spec, base, rows)
-    clock = Clock()
-    trainer.add_callback(clock)
-    trainer.train()
-    losses = clock.losses or [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    return {
-        "seconds": clock.seconds, "losses": losses, "peak": resident_peak_bytes(), "versions": transformers.__version__,
-        "tokens": counted(rows, plan, lambda row: len(row.ids)), "supervised": counted(rows, plan, lambda row: row.num_supervised),
-    }  # fmt: skip
-
-
-def counted(rows: Any, plan: Any, of_row: Any) -> int:
-    """Over the rows of all steps after the warm-up: tokens that are no padding."""
-    from lorasmith.training.batches import step_batches
-
-    steps = list(step_batches(rows.lengths, plan.effective_batch, plan.steps, 0))[WARM_UP:]
-    return sum(of_row(rows[index]) for step in steps for index in step)
-
-
-class Clock:
-    """Seconds from the end of the warm-up, and our losses."""
-
-    def __new__(cls) -> Any:
-        import transformers
-
-        class Watch(transformers.TrainerCallback):
-            started = seconds = 0.0
-            losses: ClassVar[list[float]] = []
-            trainer: Any = None
-
-            def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-                if self.trainer is not None:
-                    self.losses.append(self.trainer.take_step_facts()["loss"])
-                if state.global_step == WARM_UP:
-                    self.started = time.perf_counter()
-                self.seconds = time.perf_counter() - self.started
-
-            def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-                trainer = _OURS[0] if _OURS else None
-                self.trainer = trainer
-
-        return Watch()
-
-
-_OURS: list[Any] = []
-
-
-def ours(spec: Any, base: Any, rows: Any) -> Any:
-    from lorasmith.workers.learner import Learner
     from lorasmith.workers.trainer import LoraTrainer
 
-    learner = Learner(spec, base)
-    _OURS.append(
-        LoraTrainer(model=learner.model, rows=rows, plan=spec.plan, folder=spec.run_folder / "c", seed=0, pad=0)
-    )
-    return _OURS[0]
-
-
-def theirs(spec: Any, base: Any, rows: Any) -> Any:
-    import torch
-    import transformers
-    from peft import LoraConfig, get_peft_model
-
-    from lorasmith.training.batches import micro_batches
-
-    plan = spec.plan
-
-    class Plain(transformers.Trainer):
-        def get_train_dataloader(self) -> Any:
-            batches = list(micro_batches(rows.lengths, plan.micro_batch, plan.accumulation, plan.steps, 0))
-
-            def collate(indices: list[int]) -> dict[str, Any]:
-                batch = rows.batch(indices, 0)
-                reach = torch.tensor([rows.lengths[index] for index in indices])
-                batch["attention_mask"] = (torch.arange(batch["input_ids"].shape[1]) < reach[:, None]).long()
-                return batch
-
-            return torch.utils.data.DataLoader(range(len(rows)), batch_sampler=batches, collate_fn=collate)
-
+    spec = WorkerSpec.model_validate_json(path.read_text())
+    rows = Rows(spec.run_folder / DATA_FILE, 0, "train", max_length=spec.plan.max_length)
     transformers.set_seed(0)
-    model = get_peft_model(
-        base, LoraConfig(r=plan.rank, lora_alpha=plan.alpha, target_modules="all-linear", task_type="CAUSAL_LM")
+    learner = Learner(spec, load_base(spec))
+    trainer = LoraTrainer(
+        model=learner.model, rows=rows, plan=spec.plan, folder=spec.run_folder / "checkpoints", seed=0, pad=0
     )
-    arguments = transformers.TrainingArguments(
-        output_dir=str(spec.run_folder / "t"), per_device_train_batch_size=plan.micro_batch, max_steps=plan.steps,
-        gradient_accumulation_steps=plan.accumulation, learning_rate=plan.learning_rate, warmup_steps=plan.warmup_steps,
-        lr_scheduler_type=plan.schedule, logging_steps=1, report_to=[], use_cpu=True, disable_tqdm=True, save_strategy="no",
-        remove_unused_columns=False,
-    )  # fmt: skip
-    return Plain(model=model, args=arguments, train_dataset=range(len(rows)))
+    found: dict[str, list[float]] = {"ends": [], "losses": [], "norms": []}
+
+    class Watch(transformers.TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            facts = trainer.take_step_facts()
+            found["ends"].append(time.perf_counter())
+            found["losses"].append(facts["loss"])
+            found["norms"].append(facts["gradient_norm"])
+
+    trainer.add_callback(Watch())
+    trainer.train()
+    peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(json.dumps(found | {"peak": peak, "settings": "joined layers, packed or padded by row, head at answers"}))
 
 
-def measure(side: str, path: Path) -> dict[str, Any]:
-    environment = os.environ | {"LORASMITH_WITHOUT": ",".join(SELDOM_NEEDED)}
+def _run(command: list[str]) -> str:
+    environment = os.environ | {
+        "LORASMITH_WITHOUT": ",".join(SELDOM_NEEDED), "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false",
+        "TRANSFORMERS_VERBOSITY": "error",
+    }  # fmt: skip
     done = subprocess.run(
-        [sys.executable, __file__, "--side", side, "--spec", str(path)],
-        env=environment,
-        check=True,
-        capture_output=True,
-        text=True,
+        command, env=environment, capture_output=True, text=True, check=False, timeout=LIMIT_SECONDS
     )
-    return json.loads(done.stdout.splitlines()[-1])
+    if done.returncode:
+        raise RuntimeError("\n".join(done.stderr.splitlines()[-3:]))
+    return done.stdout.splitlines()[-1]
+
+
+def measure(side: Peer | None, work: Work, environments: Path | None) -> dict[str, Any] | str:
+    """What one side printed, or why it did not come to that."""
+    if side is None:
+        return json.loads(_run([sys.executable, __file__, "--ours", str(work.spec)]))
+    python = side.python(environments)
+    if python is None:
+        return "no environment (benchmarks/peers.py)"
+    job = work.job.with_name("job-peer.json")
+    job.write_text(json.dumps(json.loads(work.job.read_text()) | {"settings": side.settings}))
+    try:
+        return json.loads(_run([str(python), str(side.script), str(job)]))
+    except (RuntimeError, subprocess.TimeoutExpired) as error:
+        return str(error).splitlines()[-1]
+
+
+def seconds_of(run: dict[str, Any]) -> float:
+    """Of the steps after the warm-up; a side that packs takes other steps, whose rows count alike in the mean."""
+    ends = run["ends"]
+    return (ends[-1] - ends[WARM_UP - 1]) / (len(ends) - WARM_UP)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="demo", choices=["demo", *shapes.LLAMA_LIKE])
-    parser.add_argument("--steps", type=int, default=8)
-    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--model", default="smollm2-135m", choices=["demo", *shapes.LLAMA_LIKE])
+    parser.add_argument("--data", default="gsm8k", choices=[*DATA, "full"])
+    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--batch", type=int, default=8, help="rows of an optimizer step")
+    parser.add_argument("--accumulation", type=int, default=1, help="micro-batches of a step")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--side", help=argparse.SUPPRESS)
-    parser.add_argument("--spec", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--peers", type=Path, help="folder in which benchmarks/peers.py has made environments")
+    parser.add_argument("--only", default="", help="names of sides, with commas")
+    parser.add_argument("--ours", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.side:
-        import lorasmith.workers  # noqa: F401  hides what is seldom needed, before anything is imported
-
-        print(json.dumps(child(arguments.side, arguments.spec)))
+    if arguments.ours:
+        ours(arguments.ours)
         return
+    sides = {"lorasmith": None} | {peer.name: peer for peer in PEERS}
+    if arguments.only:
+        sides = {name: sides[name] for name in arguments.only.split(",")}
     with tempfile.TemporaryDirectory() as folder:
-        specs = prepare(arguments.model, Path(folder), arguments.steps, arguments.batch)
-        print(
-            f"{arguments.model}, {arguments.batch} rows a step, {arguments.steps} steps, median of {arguments.rounds}, fp32, CPU"
-        )
-        print(
-            f"{'rows':<8}{'side':<8}{'tokens/s':>10}{'learnt/s':>10}{'peak MB':>10}{'first loss':>12}{'last loss':>11}{'ratio':>8}"
-        )
-        for name, path in specs.items():
-            table(name, [{side: measure(side, path) for side in ("theirs", "ours")} for _ in range(arguments.rounds)])
+        work = prepare(arguments, Path(folder))
+        rates = [matrix_rate()]
+        found: dict[str, list[dict[str, Any] | str]] = {name: [] for name in sides}
+        for number in range(arguments.rounds):
+            for name, side in sides.items():
+                if number == 0 or not isinstance(found[name][-1], str):
+                    found[name].append(measure(side, work, arguments.peers))
+            rates.append(matrix_rate())
+        show(arguments, work, found, statistics.median(rates))
 
 
-def table(name: str, rounds: list[dict[str, dict[str, Any]]]) -> None:
-    pace: dict[str, float] = {}
-    for side in ("theirs", "ours"):
-        runs = [one[side] for one in rounds]
-        seconds = statistics.median(run["seconds"] for run in runs)
-        pace[side] = 1 / seconds
-        first = runs[0]
-        ratio = f"{pace['ours'] / pace['theirs']:.2f}" if side == "ours" else ""
+def show(arguments: Any, work: Work, found: dict[str, list[Any]], rate: float) -> None:
+    print(
+        f"{arguments.model}, {arguments.data}, {arguments.batch} rows a step ({arguments.accumulation} micro-batches), "
+        f"{work.tokens / arguments.steps:,.0f} tokens a step of which {work.supervised / arguments.steps:,.0f} are learnt, "
+        f"{arguments.steps} steps, median of {arguments.rounds}, fp32\n"
+        f"matrix products: {rate / 1e9:,.0f} GFLOP/s"
+    )
+    print(
+        f"{'side':<19}{'tokens/s':>10}{'learnt/s':>10}{'4NT':>7}{'least':>7}{'peak MB':>9}{'losses':>24}{'norm':>8}"
+        f"{'ours is':>9}  settings"
+    )
+    pace = {
+        name: statistics.median(seconds_of(run) for run in runs)
+        for name, runs in found.items()
+        if not isinstance(runs[-1], str)
+    }
+    for name, runs in found.items():
+        last = runs[-1]
+        if isinstance(last, str):
+            print(f"{name:<19}  {last[:120]}")
+            continue
+        each = pace[name] * arguments.steps
+        if "packing" in name:  # it takes fewer, larger steps: all of its rows over all of its time
+            each *= _rows_share(work, last, arguments)
+        losses = f"{last['losses'][0]:.5f} {last['losses'][1]:.5f} {last['losses'][-1]:.3f}"
+        norm = f"{last['norms'][0]:.3f}" if last["norms"] else ""
+        ratio = f"{each / (pace['lorasmith'] * arguments.steps):.2f} x" if "lorasmith" in pace else ""
         print(
-            f"{name:<8}{side:<8}{first['tokens'] / seconds:>10,.0f}{first['supervised'] / seconds:>10,.0f}"
-            f"{statistics.median(run['peak'] for run in runs) / 1e6:>10,.0f}{first['losses'][0]:>12.5f}{first['losses'][-1]:>11.5f}{ratio:>8}"
+            f"{name:<19}{work.tokens / each:>10,.0f}{work.supervised / each:>10,.0f}"
+            f"{4 * work.parameters * work.tokens / each / rate:>7.0%}{work.least_flops / each / rate:>7.0%}"
+            f"{statistics.median(run['peak'] for run in runs) / 1e6:>9,.0f}{losses:>24}{norm:>8}{ratio:>9}  {last['settings']}"
         )
+
+
+def _rows_share(work: Work, run: dict[str, Any], arguments: Any) -> float:
+    """Seconds of a step's rows over seconds of one of its packed steps."""
+    return work.tokens / arguments.steps / run["tokens_a_step"]
 
 
 if __name__ == "__main__":

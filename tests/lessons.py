@@ -13,6 +13,11 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 ROWS = 8
+BY_HEART: dict[str, Any] = {
+    "max_steps": 12, "learning_rate": 5e-3, "eval_fraction": 0.2, "lora_dropout": 0.0, "batch_size": 4,
+    "gradient_accumulation": 1, "min_evaluations": 1000, "no_tensorboard": True,
+}  # fmt: skip
+"""How they are learnt: without what would end a training early, or make it another one each time."""
 _COLOURS = ("red", "green", "blue", "white", "black", "orange", "purple", "brown")
 _WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight"]
 
@@ -106,7 +111,12 @@ def labelled_pictures(folder: Path) -> Path:
 
 
 def labelled_sounds(folder: Path) -> Path:
-    rows = [{"audio": sound(folder / f"{n}.wav", n), "label": "high" if n > 3 else "low"} for n in range(ROWS)]
+    """Low and high tones; those held out are told apart by what was learnt of the others."""
+    rows: list[dict[str, Any]] = []
+    for number in range(ROWS):
+        name = "high" if number % 2 else "low"
+        height = 16 + number if number % 2 else number // 2
+        rows.append({"audio": sound(folder / f"{number}.wav", height), "label": name})
     return write_rows(folder / "rows.jsonl", rows)
 
 

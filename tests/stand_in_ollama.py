@@ -1,7 +1,7 @@
-"""A stand-in for Ollama, by the routes of its documented HTTP API that an export uses: version, blobs, create, chat, tags, delete.
+"""A stand-in for Ollama, by the routes of its documented HTTP API that an export uses: version, blobs, create, chat, copy, tags, delete.
 
-It has no model: its answer to a chat is the prompt, as its template makes it of the conversation. Of Go's text/template it reads
-what exports write: range, if, else, end, and the three values.
+Its answer to a chat is what llama.cpp makes of the prompt, with the model's parameters or Ollama's own defaults where it has none. Of
+Go's text/template it reads what exports write: range, if, else, end, and the three values.
 """
 
 from __future__ import annotations
@@ -10,10 +10,19 @@ import contextlib
 import hashlib
 import json
 import re
+import subprocess
+import sys
+import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
+
+import httpx2
+
+from lorasmith.engines._child_process import free_port
 
 
 class Ollama:
@@ -24,7 +33,56 @@ class Ollama:
         self.models: dict[str, dict[str, Any]] = {}
         self.seen: list[str] = []
         self.trouble = ""
-        """`create`: it fails in the middle; `silent`: it answers nothing."""
+        """`create`: it fails in the middle; `silent`: its answers are empty; `other`: they are of another model; `broken`: HTTP 500;
+        `page`: what listens there is no Ollama."""
+        self.llamas: dict[str, LlamaCpp] = {}
+
+
+class LlamaCpp:
+    """A blob that is read by llama.cpp."""
+
+    def __init__(self, blob: bytes, context: int):
+        self._folder = tempfile.TemporaryDirectory()
+        file = Path(self._folder.name) / "blob.gguf"
+        file.write_bytes(blob)
+        self._port = free_port()
+        command = [sys.executable, "-m", "lorasmith.workers.llama_server", "-m", str(file), "-c", str(context)]
+        self._process = subprocess.Popen(
+            [*command, "--port", str(self._port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+
+    def answer(self, prompt: str, options: dict[str, Any]) -> str:
+        asked = {
+            "prompt": prompt, "n_predict": options.get("num_predict", -1), "cache_prompt": False,
+            **{name: options[name] for name in ("temperature", "top_k", "top_p", "min_p", "repeat_penalty", "seed", "stop")},
+        }  # fmt: skip
+        for _ in range(600):
+            assert self._process.poll() is None
+            with contextlib.suppress(httpx2.TransportError):
+                told = httpx2.post(
+                    f"http://127.0.0.1:{self._port}/completion", json=asked, timeout=600, trust_env=False
+                )
+                if told.status_code == 200:
+                    return str(told.json()["content"])
+            time.sleep(0.2)
+        raise TimeoutError
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._folder.cleanup()
+
+
+DEFAULTS = {
+    "temperature": 0.8,
+    "top_k": 40,
+    "top_p": 0.9,
+    "min_p": 0.0,
+    "repeat_penalty": 1.1,
+    "num_ctx": 2048,
+    "seed": 0,
+}
+"""https://github.com/ollama/ollama/blob/main/docs/modelfile.mdx"""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -66,6 +124,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self._note()
+        if self.state.trouble == "page":
+            self.send_response(200)
+            self.send_header("Content-Length", "13")
+            self.end_headers()
+            self.wfile.write(b"<html></html>")
+            return
         if self.path == "/api/version":
             self._send(200, {"version": "0.0.0"})
         else:
@@ -92,12 +156,26 @@ class Handler(BaseHTTPRequestHandler):
             self._send(201)
         elif self.path == "/api/create":
             self._create(json.loads(body))
+        elif self.path == "/api/copy":
+            asked = json.loads(body)
+            self.state.models[asked["destination"]] = self.state.models[asked["source"]]
+            self._send(200)
+        elif self.state.trouble == "broken":
+            self._send(500, {"error": "llama runner process has terminated"})
         else:
             asked = json.loads(body)
-            model = self.state.models[asked["model"]]
-            said = rendered(model["template"], asked["messages"], model.get("system", ""))
-            message = {} if self.state.trouble == "silent" else {"role": "assistant", "content": said}
-            self._send(200, {"message": message, "done": True})
+            said = self._said(self.state.models[asked["model"]], asked)
+            self._send(200, {"message": {"role": "assistant", "content": said}, "done": True})
+
+    def _said(self, model: dict[str, Any], asked: dict[str, Any]) -> str:
+        if self.state.trouble in ("silent", "other"):
+            return "" if self.state.trouble == "silent" else "Something else."
+        digest = next(iter(model["files"].values()))
+        options = {**DEFAULTS, **model["parameters"], **asked["options"]}
+        if digest not in self.state.llamas:
+            self.state.llamas[digest] = LlamaCpp(self.state.blobs[digest], options["num_ctx"])
+        prompt = rendered(model["template"], asked["messages"], model.get("system", ""))
+        return self.state.llamas[digest].answer(prompt, options)
 
     def _create(self, asked: dict[str, Any]) -> None:
         if self.state.trouble == "create":
@@ -123,6 +201,8 @@ def ollama(monkeypatch: Any) -> Iterator[Ollama]:
     try:
         yield state
     finally:
+        for one in state.llamas.values():
+            one.stop()
         server.shutdown()
         server.server_close()
         thread.join()

@@ -1,9 +1,9 @@
 """Makes the invoices: pages with their fields (Donut), words with their places and tags (LayoutLM), lines with their texts (TrOCR).
 
     pip install -r examples/invoices/requirements.txt
-    python examples/invoices/make.py data/invoices
+    python examples/invoices/make.py data/invoices [--most 8]
 
-Each in a folder `train` and a folder `heldout` of other invoices. The same command makes the same files.
+Each in a folder `train` and a folder `heldout` of other invoices. The same command makes the same files; `--most` the first of them.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ def line(rng: random.Random, folder: Path, name: str) -> dict[str, Any]:
 KINDS: dict[str, Callable[[random.Random, Path, str], dict[str, Any]]] = {"donut": page, "layout": words, "lines": line}
 
 
-def make(folder: Path, *, sizes: dict[str, dict[str, int]] = SIZES) -> None:
-    """All three kinds below `folder`, so many rows of each part."""
+def make(folder: Path, *, sizes: dict[str, dict[str, int]] = SIZES, most: int | None = None) -> None:
+    """All three kinds below `folder`, so many rows of each part, and not more than `most`."""
     for kind, write in KINDS.items():
         for part, each in sizes.items():
-            size = each[kind]
+            size = each[kind] if most is None else min(most, each[kind])
             place = folder / kind / part
             place.mkdir(parents=True, exist_ok=True)
             rng = random.Random(f"{kind}-{part}")
@@ -69,5 +69,6 @@ def make(folder: Path, *, sizes: dict[str, dict[str, int]] = SIZES) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--most", type=int, help="rows of each part, at most")
     asked = parser.parse_args()
-    make(asked.folder)
+    make(asked.folder, most=asked.most)

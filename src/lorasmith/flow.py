@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from lorasmith.training.planning import Foreseen, PlanListener, foresee
     from lorasmith.tuning.launch import tune
     from lorasmith.tuning.report import TuneReport
+    from lorasmith.tuning.together import Run, read_runs, train_together
 
 __all__ = [
     "AdapterFacts",
@@ -53,6 +54,7 @@ __all__ = [
     "Recommendations",
     "RemoteConversation",
     "Resized",
+    "Run",
     "TrainResult",
     "TuneReport",
     "adapter_named",
@@ -71,6 +73,7 @@ __all__ = [
     "installed_models",
     "know_model",
     "merge",
+    "read_runs",
     "recommend",
     "remove",
     "remove_adapter",
@@ -79,6 +82,7 @@ __all__ = [
     "scan",
     "serve",
     "train",
+    "train_together",
     "tune",
 ]
 _PLACES = {
@@ -121,7 +125,10 @@ _PLACES = {
     "remove": "env.listing",
     "know_model": "hub.recognise",
     "serve": "serve.launch",
+    "Run": "tuning.together",
+    "read_runs": "tuning.together",
     "train": "training.launch",
+    "train_together": "tuning.together",
     "tune": "tuning.launch",
 }
 

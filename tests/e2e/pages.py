@@ -46,7 +46,7 @@ def watched(browser: Browser, address: str, *, errors: tuple[str, ...] = ("",), 
     page.goto(address)
     yield page
     own.close()
-    assert not complaints
+    assert not complaints, complaints
 
 
 def _is_one(line: Any, errors: tuple[str, ...]) -> bool:

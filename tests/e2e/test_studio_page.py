@@ -9,6 +9,8 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
 
 import openai
 import psutil
@@ -20,7 +22,7 @@ from playwright.sync_api import Browser, Page, expect  # noqa: E402
 from tests.adapters import demo_adapters  # noqa: E402
 from tests.e2e.pages import chromium, watched  # noqa: E402
 from tests.stand_in_ollama import ollama  # noqa: E402
-from tests.studio import LONG, StudioServer, running  # noqa: E402
+from tests.studio import LONG, StudioServer, begin, running  # noqa: E402
 
 from lorasmith.demo import MODEL_FOLDER  # noqa: E402
 from lorasmith.testing.hub import HubServer  # noqa: E402
@@ -28,7 +30,8 @@ from lorasmith.testing.hub import HubServer  # noqa: E402
 ROOT = Path(__file__).parents[2]
 INVOICES = ROOT / "examples" / "invoices-text" / "train.jsonl"
 AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
-PHONE = {"width": 390, "height": 844}
+DESKTOP, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
+SUMS = "".join(json.dumps({"question": f"{n} and {n}?", "answer": str(2 * n)}) + "\n" for n in range(30)).encode()
 TRAINED = 240_000
 """Milliseconds in which the demo model has learnt for one epoch, on a machine under load."""
 PLACES = ("/train", "/tasks", "/datasets", "/datasets/1", "/tune", "/models", "/assistants", "/system")
@@ -69,38 +72,55 @@ def drop(page: Page, onto: str, file: Path) -> None:
         area.dispatch_event(event, {"dataTransfer": held})
 
 
-def begin_small(page: Page, name: str) -> None:
-    """A training of one epoch, with everything else as it is chosen."""
+def begin_small(page: Page, name: str, passes: float = 1) -> None:
+    """A training of so many epochs, with everything else as it is chosen."""
     page.get_by_role("textbox", name="Name").fill(name)
     page.get_by_label("Advanced").check(force=True)
     epochs = page.get_by_label("Epochs", exact=True)
-    epochs.fill("1")
+    epochs.fill(f"{passes}")
     epochs.press("Tab")
     button = page.get_by_role("button", name=re.compile("^Start training"))
     expect(button).to_be_enabled(timeout=60_000)
     button.click()
 
 
-def test_from_a_file_to_a_talk_with_the_result(page: Page, studio: StudioServer) -> None:
+@pytest.mark.parametrize(
+    ("viewport", "scheme", "passes"),
+    [(DESKTOP, "light", 1), (PHONE, "dark", 0.25)],
+    ids=["desktop-light", "phone-dark"],
+)
+def test_from_a_file_to_a_talk_with_the_result(
+    browser: Browser, studio: StudioServer, viewport: Any, scheme: str, passes: float
+) -> None:
     """STU-1, STU-2, STU-12: dropped file, plan, start, live curve, end, base and tuned side by side."""
+    with watched(browser, f"{site(studio)}/train", viewport=viewport, color_scheme=scheme) as page:
+        is_dark = page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
+        assert is_dark == (scheme == "dark")
+        file_to_talk(page, studio, f"learn invoices {viewport['width']}", passes)
+
+
+def file_to_talk(page: Page, studio: StudioServer, name: str, passes: float) -> None:
     heading(page, "New training")
     drop(page, "Drop a file here, or click to choose one", INVOICES)
     expect(page.get_by_text("300 rows").first).to_be_visible()
     page.get_by_text("demo", exact=True).first.click()
     expect(page.get_by_text("What will be used")).to_be_visible()
     expect(page.get_by_text("272 rows: fewer than 500")).to_be_visible()
-    begin_small(page, "learn invoices")
-    page.get_by_role("link", name=re.compile("learn invoices")).first.click()
-    heading(page, "learn invoices")
+    begin_small(page, name, passes)
+    page.get_by_role("link", name=re.compile(name)).first.click()
+    heading(page, name)
     expect(page.get_by_role("img", name="Loss")).to_be_visible(timeout=TRAINED)
     expect(page.get_by_text("completed").first).to_be_visible(timeout=TRAINED)
-    assert studio.get("/tasks")["items"][0]["training_params"]["epochs"] == 1
+    assert studio.get("/tasks")["items"][0]["training_params"]["epochs"] == passes
+    assert not too_wide(page)
+    assert not faults(page)
     page.get_by_role("tab", name="Answers").click()
     expect(page.get_by_text("Right answer").first).to_be_visible()
     page.get_by_role("tab", name="Reproduce").click()
     expect(page.get_by_text("lorasmith train demo").first).to_be_visible()
     page.get_by_role("tab", name="Try it").click()
     page.get_by_role("button", name="Load the model").click()
+    expect(page.get_by_label("Ask something")).to_be_visible(timeout=TRAINED)
     page.get_by_label("Ask something").fill(
         "Extract the invoice as JSON.\nInvoice\nSum to pay = 9675.92 GBP\nVendor = Ember Foods"
     )
@@ -110,14 +130,120 @@ def test_from_a_file_to_a_talk_with_the_result(page: Page, studio: StudioServer)
     for number in range(2):
         expect(logs.nth(number)).to_contain_text("{", timeout=60_000)
     expect(page.get_by_role("button", name="Send")).to_be_visible(timeout=60_000)
+    assert not too_wide(page)
+    assert not faults(page)
     page.get_by_role("button", name="Unload it").click()
     expect(page.get_by_role("button", name="Load the model")).to_be_visible()
 
 
+def test_a_stopped_training_gives_what_it_has_and_goes_on(
+    browser: Browser, studio: StudioServer, tiny_llama: Path
+) -> None:
+    """STU-2: what a stopped training saved is downloaded, reported, tried and exported; then it goes on."""
+    number = begin_long(studio, tiny_llama, "stopped early")
+    with watched(browser, f"{site(studio)}/tasks/{number}") as page:
+        expect(page.get_by_role("img", name="Loss")).to_be_visible(timeout=TRAINED)
+        expect(page.get_by_role("link", name="Adapter")).to_be_hidden()
+        stopped(page)
+        with page.expect_download() as told:
+            page.get_by_role("link", name="Adapter").click()
+        assert "adapter_model.safetensors" in ZipFile(told.value.path()).namelist()
+        with page.expect_popup() as opened:
+            page.get_by_role("link", name="Report").click()
+        expect(opened.value.get_by_text("It was stopped by hand.", exact=False).first).to_be_visible()
+        expect(page.get_by_role("tab", name="Try it")).to_be_visible()
+        expect(page.get_by_role("button", name="Export")).to_be_visible()
+        page.get_by_role("tab", name="Reproduce").click()
+        expect(page.get_by_text(f"lorasmith train {tiny_llama}").first).to_be_visible()
+        with page.expect_download() as told:
+            page.get_by_role("link", name="manifest.json").click()
+        assert json.loads(told.value.path().read_text())["base"]["family"] == "language"
+        before = studio.get(f"/tasks/{number}/metrics")["series"]["loss/train"][-1][0]
+        page.get_by_role("button", name="Go on").click()
+        expect(page.get_by_text("running", exact=True).first).to_be_visible(timeout=60_000)
+        while studio.get(f"/tasks/{number}/metrics")["series"]["loss/train"][-1][0] <= before:
+            assert studio.get(f"/tasks/{number}")["status"] == "running"
+            time.sleep(0.1)
+        stopped(page)
+
+
+def test_a_training_is_cloned_and_deleted_with_what_it_made(browser: Browser, studio: StudioServer) -> None:
+    """STU-2: the copy is as the first was but for what is changed; deleting says what is lost, and it is."""
+    number = begin_long(studio, Path("demo"), "the first")
+    studio.until(number, "running")
+    with watched(browser, f"{site(studio)}/tasks/{number}") as page:
+        expect(page.get_by_role("img", name="Loss")).to_be_visible(timeout=TRAINED)
+        stopped(page)
+        task = studio.get(f"/tasks/{number}")
+        page.get_by_role("link", name="Clone with changes").click()
+        heading(page, "New training")
+        expect(page.get_by_role("textbox", name="Name")).to_have_value("the first-2")
+        begin_small(page, "cloned")
+        expect(page.get_by_role("link", name=re.compile("cloned")).first).to_be_visible()
+        clone = studio.get("/tasks")["items"][0]
+        assert clone["parent"] == number
+        assert clone["training_params"] == task["training_params"] | {"epochs": 1}
+        studio.post(f"/tasks/{clone['id']}/stop")
+        left = Path(task["output_path"])
+        assert left.is_dir()
+        page.goto(f"{site(studio)}/tasks/{number}")
+        page.get_by_role("button", name="Delete").click()
+        dialog = page.get_by_role("dialog")
+        dialog.get_by_label("Delete what it has made, too").check()
+        expect(dialog.get_by_text(str(left))).to_be_visible()
+        dialog.get_by_role("button", name="Delete").click()
+        heading(page, "Tasks")
+        expect(page.get_by_role("link", name=re.compile("the first"))).to_be_hidden()
+        studio.get(f"/tasks/{number}", 404)
+        assert not left.exists()
+        studio.until(clone["id"], "stopped")
+
+
+def begin_long(studio: StudioServer, model: Path, name: str) -> int:
+    """A training that ends when it is stopped."""
+    dataset = studio.upload(f"{name}.jsonl", SUMS)
+    return begin(studio, model, dataset, LONG, task_name=name)["id"]
+
+
+def stopped(page: Page) -> None:
+    """It saves first, and that takes as long as it takes."""
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_text("stopped", exact=True).first).to_be_visible(timeout=TRAINED)
+
+
+def test_a_dataset_is_split(page: Page, studio: StudioServer) -> None:
+    """STU-3: into two of its own, of the share that was asked for; the first stays."""
+    first = studio.upload("whole.jsonl", SUMS)
+    page.goto(f"{site(studio)}/datasets/{first['id']}")
+    page.get_by_role("button", name="Split").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Share held out, %").fill("20")
+    dialog.get_by_role("button", name="Split").click()
+    expect(page.get_by_text(re.compile("^Split into ")).first).to_be_visible()
+    heading(page, "Datasets")
+    made = [one for one in studio.get("/datasets") if one["id"] > first["id"]]
+    assert sorted(one["num_rows"] for one in made) == [6, 24]
+    for one in made:
+        expect(page.get_by_role("link", name=re.compile(re.escape(one["name"]))).first).to_be_visible()
+    assert studio.get(f"/datasets/{first['id']}")["num_rows"] == 30
+
+
+def test_a_search_begins_at_once(page: Page, studio: StudioServer) -> None:
+    """STU-4: Quick start asks for nothing: the newest dataset, twenty trials, no judge where there is none."""
+    dataset = studio.upload("quick.jsonl", SUMS)
+    page.goto(f"{site(studio)}/tune")
+    page.get_by_role("button", name="Quick start").click()
+    expect(page.get_by_role("button", name="Stop")).to_be_visible()
+    task = studio.get("/tasks")["items"][0]
+    asked = task["training_params"]
+    assert (task["kind"], task["dataset"], asked["trials"], asked["no_judge"]) == ("tune", dataset["id"], 20, True)
+    expect(page.get_by_text("automatic", exact=True).first).to_be_visible(timeout=60_000)
+    stopped(page)
+
+
 def test_a_dataset_is_edited_into_its_next_version(page: Page, studio: StudioServer) -> None:
     """STU-3: a row changed and one left out; what was there before stays."""
-    rows = "".join(json.dumps({"question": f"{n} and {n}?", "answer": str(2 * n)}) + "\n" for n in range(30))
-    first = studio.upload("plus.jsonl", rows.encode())
+    first = studio.upload("plus.jsonl", SUMS)
     page.goto(f"{site(studio)}/datasets/{first['id']}")
     page.get_by_role("button", name="Edit").click()
     page.get_by_label("answer").first.fill("nought")
@@ -136,8 +262,7 @@ def test_a_dataset_is_edited_into_its_next_version(page: Page, studio: StudioSer
 
 def test_a_search_from_its_dialog_to_a_training(page: Page, studio: StudioServer) -> None:
     """STU-4: begun in the dialog, watched, its best applied to a new training."""
-    rows = "".join(json.dumps({"question": f"{n} and {n}?", "answer": str(2 * n)}) + "\n" for n in range(30))
-    studio.upload("small.jsonl", rows.encode())
+    studio.upload("small.jsonl", SUMS)
     page.get_by_role("link", name="Tune").click()
     page.get_by_role("button", name="Configure fine-tuning").first.click()
     page.get_by_label("Trials", exact=True).last.fill("5")
@@ -149,35 +274,44 @@ def test_a_search_from_its_dialog_to_a_training(page: Page, studio: StudioServer
     use.click()
     heading(page, "New training")
     expect(page.get_by_role("button", name=re.compile("^Start training"))).to_be_enabled(timeout=60_000)
+    number = studio.get("/tasks", kind="tune")["items"][0]["id"]
+    page.goto(f"{site(studio)}/tasks/{number}?tab=try")
+    expect(page.get_by_role("button", name="Load the model")).to_be_visible()
+    for name in ("Adapter", "Report", "Use these parameters"):
+        expect(page.get_by_role("link", name=name)).to_be_visible()
+    page.get_by_role("button", name="Load the model").click()
+    expect(page.get_by_label("Ask something")).to_be_visible(timeout=TRAINED)
+    page.get_by_label("Ask something").fill("1 and 1?")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("log")).to_have_count(2)
+    expect(page.get_by_role("button", name="Send")).to_be_visible(timeout=60_000)
+    page.get_by_role("button", name="Unload it").click()
+    page.get_by_role("link", name="Clone with changes").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_label("Trials", exact=True).last).to_have_value("5")
+    dialog.get_by_label("Trials", exact=True).last.fill("6")
+    dialog.get_by_role("button", name="Begin the search").click()
+    expect(dialog).to_be_hidden()
+    clone, original = (one["training_params"] for one in studio.get("/tasks", kind="tune")["items"][:2])
+    assert clone == original | {"trials": 6}
+    stopped(page)
 
 
 def test_a_killed_server_is_shown_and_found_again(browser: Browser, studio: StudioServer, tiny_llama: Path) -> None:
     """STU-2, STU-9: the page says that nobody answers; the training goes on, and is there when the server is."""
-    rows = "".join(json.dumps({"question": f"{n} and {n}?", "answer": str(2 * n)}) + "\n" for n in range(30))
-    dataset = studio.upload("long.jsonl", rows.encode())
-    asked = {
-        "task_name": "long one",
-        "base_model": str(tiny_llama),
-        "dataset_id": dataset["id"],
-        "training_params": LONG,
-    }
-    number = studio.post("/train", asked, 201)["id"]
+    number = begin_long(studio, tiny_llama, "long one")
     with watched(browser, f"{site(studio)}/tasks/{number}", errors=("Content Security",)) as page:
         expect(page.get_by_role("img", name="Loss")).to_be_visible(timeout=TRAINED)
         studio.kill(signal.SIGKILL)
         expect(page.get_by_text("The studio does not answer", exact=False)).to_be_visible(timeout=30_000)
         studio.again()
         expect(page.get_by_text("The studio does not answer", exact=False)).to_be_hidden(timeout=30_000)
-        page.get_by_role("button", name="Stop").click()
-        expect(page.get_by_text("stopped", exact=True).first).to_be_visible(timeout=60_000)
+        stopped(page)
 
 
 def test_twenty_kills_stop_no_training(studio: StudioServer, tiny_llama: Path) -> None:
     """STU-9, REL-1: kill -9 of the server twenty times: the training never stops, is found each time, and is never doubled."""
-    rows = "".join(json.dumps({"question": f"{n} and {n}?", "answer": str(2 * n)}) + "\n" for n in range(30))
-    dataset = studio.upload("kills.jsonl", rows.encode())
-    asked = {"task_name": "kills", "base_model": str(tiny_llama), "dataset_id": dataset["id"], "training_params": LONG}
-    number = studio.post("/train", asked, 201)["id"]
+    number = begin_long(studio, tiny_llama, "kills")
     while not (points := studio.get(f"/tasks/{number}/metrics")["series"].get("loss/train")):
         time.sleep(0.1)
     process = [one.pid for one in processes_of(studio, number)]
@@ -231,22 +365,26 @@ def test_elsewhere_the_page_asks_for_the_token(browser: Browser, tmp_path: Path)
 def test_every_page_on_a_phone_and_in_every_language(browser: Browser, studio: StudioServer, language: str) -> None:
     """STU-1, STU-12: nothing is wider than the window, whatever the language; no error in the console."""
     studio.post("/datasets/sample", {}, 201)
-    for viewport in (PHONE, {"width": 360, "height": 700}, {"width": 1440, "height": 900}):
+    for viewport in (PHONE, {"width": 360, "height": 700}, DESKTOP):
         with watched(browser, f"{site(studio)}/train", viewport=viewport, locale=language, color_scheme="dark") as page:
             for place in PLACES:
                 page.goto(f"{site(studio)}{place}")
                 expect(page.get_by_role("heading").first).to_be_visible()
                 page.wait_for_timeout(300)
-                widths = page.evaluate(
-                    "[document.querySelector('main').scrollWidth, document.querySelector('main').clientWidth]"
-                )
-                assert widths[0] <= widths[1], (place, viewport, widths)
+                assert not too_wide(page), (place, viewport)
+
+
+def too_wide(page: Page) -> int:
+    """By how many pixels what is shown is wider than the window."""
+    return page.evaluate(
+        "(({ scrollWidth, clientWidth }) => scrollWidth - clientWidth)(document.querySelector('main'))"
+    )
 
 
 def faults(page: Page) -> list[str]:
-    """What axe finds that is serious or critical; nothing where it is not installed."""
+    """What axe finds that is serious or critical. Without it nothing would be known, and the test says so."""
     if not AXE.exists():
-        return []
+        pytest.fail("axe-core is not installed, so that nobody looks for faults of access: cd web && npm ci")
     page.wait_for_timeout(500)  # what appears has appeared
     page.evaluate(AXE.read_text(encoding="utf-8"))
     found = page.evaluate("axe.run()")["violations"]
@@ -258,8 +396,6 @@ def faults(page: Page) -> list[str]:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_page_has_a_serious_fault_of_access(browser: Browser, studio: StudioServer, scheme: str) -> None:
     """STU-1: axe finds nothing serious or critical on any page, in either theme."""
-    if not AXE.exists():
-        pytest.skip("axe-core is not installed: npm ci in web/")
     studio.post("/datasets/sample", {}, 201)
     found: list[str] = []
     with watched(browser, f"{site(studio)}/train", color_scheme=scheme) as page:

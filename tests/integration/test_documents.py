@@ -1,12 +1,9 @@
-"""Documents and other media from file to adapter to fields: what is wrong is named before the first step, pages of every kind are
-read, a broken run goes on as if it had never stopped."""
+"""Documents and other media from file to adapter: what is wrong is named before the first step, pictures of every kind are learnt, a
+broken run goes on as if it had never stopped."""
 
 from __future__ import annotations
 
-import base64
 import json
-import shutil
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -15,39 +12,36 @@ import pytest
 import torch
 from PIL import Image
 from tests import lessons, trainings
-from tests.integration.test_lessons import BY_HEART, trained
+from tests.integration.test_lessons import planned
 
 import lorasmith
-from lorasmith.core.errors import DataProblem, EnvironmentProblem, UsageProblem
+from lorasmith.core.errors import DataProblem, UsageProblem
 from lorasmith.core.samples import ModelChanges, Sample
 from lorasmith.data.load import open_source
 from lorasmith.data.samples import lesson_plan, prepare_samples
 from lorasmith.families import FAMILIES
-from lorasmith.families._pictures import pages_of
+from lorasmith.families._reading import _beginning
 from lorasmith.hub.recognise import know_model
 from lorasmith.testing import tiny
+from lorasmith.training.spec import WorkerSpec
 from lorasmith.workers.rows import Rows
 from lorasmith.workers.samples import learning_for
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-# A page that is locked with a password, by pypdf.
-LOCKED = zlib.decompress(
-    base64.b64decode(
-        "eJyNUU2P0zAQvftXzKVH1t92IkU9sLuVEKCtugsXtAfHHpeiKlm5rrTLn+TAP4A/wjTAElEORInkzLz35nneYn21eiEvNFt8+/7lK5MgYOw/sa"
-        "5jfF3GdIxYoPO21ahakfOSLZcMh3TCqBn27ukBga/DFg+MX47HoYJk/PUuHeADGAJu4H5G1WfUy1DDftyynxpw0t7MCOafsxjf4GE8lkgM6hCc"
-        "v8W0Cy/HRxorLsT0mem9P0kXJGN/a9uZ9ntQJAqa8Tc4bOtHkKohIhjVmtZ51VJ7tdtX2gq/rWFIoSTGb6ATaBV1bdBosPEm6phD7DFbKYPXIR"
-        "qMqk+NsykmnYxT3knTSh/6nDwasv4OOi2ii960KokmqRaRYDEn1MqTA+FU02eDlkZ42wQjnRGC/l3OOQgpmnk8jwUzE+CYeH7AWastZHiuSbr8"
-        "1Bn+1Gx7VpOyOa85f1ZTc24tYbfHMu31dvcZyQrfjGMFPQXAXw15BPnrfEWBdRqFDiIJQ0twdD9H/nLTtCYYlMmn5f9AKOjrIZanhwr2d9KHGk"
-        "qdFmK8YYvF9c2K/QDeu8KN"
-    )
-)
 DONUT_ROW: dict[str, Any] = {"file_name": "0.png", "ground_truth": {"gt_parse": {"total": "1"}}}
 
 
 @pytest.fixture(scope="module")
 def donut(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.build("donut", tmp_path_factory.mktemp("donut") / "base")
+
+
+def trained(model: str, data: str, folder: Path, **options: Any) -> WorkerSpec:
+    """What the worker was given, after a training on one of the small datasets."""
+    spec = planned(model, data, folder, **options)
+    trainings.train_here(spec)
+    return spec
 
 
 def pages(folder: Path, rows: list[dict[str, Any]]) -> Path:
@@ -68,10 +62,11 @@ def rows_of(**last: Any) -> list[dict[str, Any]]:
     [
         ({"items": [["a"]]}, "list inside a list"), ({"<s_total>": "1"}, "cannot be written as a tag"),
         ({"total": "</s_total>"}, "holds the mark"),
+        ({"first name": "1", "first_name": "2"}, "'first name' and 'first_name' are both written as <s_first_name>"),
     ],
 )  # fmt: skip
 def test_what_no_tags_can_say_is_refused_by_line(donut: Path, tmp_path: Path, wrong: dict[str, Any], why: str) -> None:
-    """DOC-1, DAT-4: nested lists, keys and values with special tokens; or left out, and counted."""
+    """DOC-1, DAT-4: nested lists, keys and values with special tokens, keys of one token; or left out, and counted."""
     data = pages(tmp_path / "data", rows_of(**wrong))
     with pytest.raises(DataProblem, match=r"Line 8 of 'metadata.jsonl' cannot be learnt") as caught:
         trainings.planned(donut, data, tmp_path / "run")
@@ -85,12 +80,12 @@ def test_a_damaged_picture_is_named_before_the_first_step(donut: Path, tmp_path:
     data = pages(tmp_path / "data", rows_of(total="7"))
     whole = (data / "3.png").read_bytes()
     (data / "3.png").write_bytes(whole[: len(whole) // 2])
-    spec = trainings.planned(donut, data, tmp_path / "run", **BY_HEART)
+    spec = trainings.planned(donut, data, tmp_path / "run", **lessons.BY_HEART)
     with pytest.raises(DataProblem, match=r"Line 4 of 'metadata.jsonl': '3.png' cannot be read"):
         trainings.train_here(spec)
     assert not trainings.step_losses(spec.run_folder)
-    again = trainings.planned(donut, data, tmp_path / "again", skip_bad_rows=True, **BY_HEART)
-    assert trainings.train_here(again)["steps"] == BY_HEART["max_steps"]
+    again = trainings.planned(donut, data, tmp_path / "again", skip_bad_rows=True, **lessons.BY_HEART)
+    assert trainings.train_here(again)["steps"] == lessons.BY_HEART["max_steps"]
     assert any("3.png" in event.message for event in trainings.told(again.run_folder) if event.type == "warning")
 
 
@@ -118,7 +113,7 @@ def test_one_class_is_nothing_to_tell_apart(tmp_path: Path) -> None:
 
 def test_classes_that_an_adapter_does_not_know_are_refused_when_it_is_measured(tmp_path: Path) -> None:
     """DOC-3: labels that are not in the list."""
-    spec, _ = trained("layoutlm", "layout", tmp_path)
+    spec = trained("layoutlm", "layout", tmp_path)
     rows = [json.loads(line) for line in (tmp_path / "data" / "rows.jsonl").read_text().splitlines()]
     rows[2]["ner_tags"][1] = "B-unheard"
     lessons.write_rows(tmp_path / "data" / "rows.jsonl", rows)
@@ -174,6 +169,47 @@ def test_every_kind_of_picture_is_learnt_as_what_it_shows(donut: Path, tmp_path:
         assert (pixels - plain).abs().mean() < 0.15, name
 
 
+@pytest.mark.parametrize(("model", "data"), [("donut", "donut"), ("donut", "image-text"), ("trocr", "image-text")])
+def test_answers_begin_end_and_are_filled_up_as_the_model_has_it(model: str, data: str, tmp_path: Path) -> None:
+    """DOC-1, DOC-2: decoder start, eos and pad are the model's own, whatever the tokenizer says; fields begin with the task's token,
+    which is also where reading begins."""
+    spec = planned(model, data, tmp_path)
+    loaded = _loaded(spec.model_folder, changes=spec.changes)
+    said = loaded.generation_config
+    said.decoder_start_token_id, said.eos_token_id, said.pad_token_id = 7, [9, 4], 3
+    learning = learning_for("document", spec.model_folder, data, loaded, spec.changes)
+    begins = learning.tokenizer.convert_tokens_to_ids(spec.changes.start) if data == "donut" else 7
+    assert begins not in (None, learning.tokenizer.unk_token_id)
+    picture = str(tmp_path / "data" / "0.png")
+    samples = [Sample(text=text, target={"total": text}, images=(picture,)) for text in ("a long text", "x")]
+    batch = learning.batch(samples, training=True)
+    for labels, given in zip(batch["labels"].tolist(), batch["decoder_input_ids"].tolist(), strict=True):
+        written = [token for token in labels if token != -100]
+        assert (written[-1], written.count(9)) == (9, 1)
+        assert labels[len(written) :] == [-100] * (len(labels) - len(written))  # what fills up is not learnt
+        assert given == [begins, *written, *[3] * len(labels)][: len(labels)]
+    assert (batch["labels"] == -100).any()
+    assert _beginning(loaded, learning.tokenizer, spec.changes.start).tolist() == [[begins]]
+
+
+@pytest.mark.parametrize("image_size", [None, (32, 24)])
+def test_a_page_that_lies_is_turned_where_the_processor_says_so(
+    donut: Path, tmp_path: Path, image_size: tuple[int, int] | None
+) -> None:
+    """DOC-1: long-edge alignment: Donut's `do_align_long_axis`, in the size of the processor or of the training."""
+    lessons.picture(tmp_path / "lying.png", 1, size=(128, 96))
+    Image.open(tmp_path / "lying.png").rotate(-90, expand=True).save(tmp_path / "upright.png")
+    learning = learning_for("document", donut, "image-text", _loaded(donut), ModelChanges(image_size=image_size))
+    samples = [Sample(text="x", images=(str(tmp_path / name),)) for name in ("lying.png", "upright.png")]
+    as_they_lie = learning.batch(samples, training=True)["pixel_values"]
+    learning.processor.image_processor.do_align_long_axis = True
+    lying, upright = learning.batch(samples, training=True)["pixel_values"]
+    assert lying.shape[-2:] == (image_size or (64, 48))
+    assert torch.allclose(lying, upright, atol=0.1)
+    assert torch.equal(upright, as_they_lie[1])
+    assert not torch.allclose(as_they_lie[0], as_they_lie[1], atol=0.1)
+
+
 def _loaded(folder: Path, **options: Any) -> Any:
     facts = know_model(str(folder))
     return FAMILIES.get(facts.family).load(folder, dtype="float32", device="cpu", **options)
@@ -196,56 +232,16 @@ def test_a_recording_without_sound_is_named(tmp_path: Path) -> None:
     base = tiny.build("whisper", tmp_path / "base")
     data = lessons.audio_text(tmp_path / "data")
     lessons.sound(tmp_path / "data" / "2.wav", 1, seconds=0)
-    spec = trainings.planned(base, data, tmp_path / "run", **BY_HEART)
+    spec = trainings.planned(base, data, tmp_path / "run", **lessons.BY_HEART)
     with pytest.raises(DataProblem, match=r"Line 3 of 'rows.jsonl'.*cannot be read"):
         trainings.train_here(spec)
-
-
-def test_pages_of_a_pdf_are_pictures(tmp_path: Path) -> None:
-    """DOC-4: drawn by pypdfium2."""
-    Image.new("RGB", (100, 50), "red").save(
-        tmp_path / "two.pdf", save_all=True, append_images=[Image.new("RGB", (60, 120), "blue")]
-    )
-    both = pages_of([(tmp_path / "two.pdf").read_bytes()])
-    assert [round(page.picture.width / page.picture.height, 1) for page in both] == [2.0, 0.5]
-    red, blue = (page.picture.getpixel((5, 5)) for page in both)
-    assert isinstance(red, tuple)
-    assert isinstance(blue, tuple)
-    assert (red[0] > 240, blue[2] > 240) == (True, True)
-    assert [(page.file, page.is_drawn) for page in both] == [(0, True), (0, True)]
-
-
-@pytest.mark.parametrize(
-    ("data", "what"), [(LOCKED, "locked with a password"), (b"%PDF-1.4\nnothing", "cannot be read")]
-)
-def test_a_pdf_that_cannot_be_drawn_is_refused(data: bytes, what: str) -> None:
-    """DOC-4"""
-    with pytest.raises(DataProblem, match=what):
-        pages_of([data])
-
-
-@pytest.mark.parametrize("model", ["donut", "layoutlm"])
-def test_one_call_reads_a_page_whatever_the_model(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """DOC-4: fields, boxes, confidence; of a PDF each page."""
-    monkeypatch.setenv("LORASMITH_HOME", str(tmp_path / "home"))
-    spec, _ = trained(model, "donut" if model == "donut" else "layout", tmp_path)
-    Image.open(tmp_path / "data" / "1.png").convert("RGB").save(tmp_path / "page.pdf")
-    asked: dict[str, Any] = {"adapter": str(spec.run_folder)}
-    if model == "layoutlm" and not shutil.which("tesseract"):
-        with pytest.raises(EnvironmentProblem, match="none were given"):
-            lorasmith.extract(str(spec.model_folder), tmp_path / "page.pdf", **asked)
-        return
-    (page,) = lorasmith.extract(str(spec.model_folder), tmp_path / "page.pdf", **asked)
-    assert set(page) == {"file", "page", "fields", "text", "boxes", "confidence"}
-    assert page["page"] == 1
-    assert 0 <= page["confidence"] <= 1
 
 
 def test_an_adapter_that_changes_the_model_is_not_put_on_a_running_one(tmp_path: Path) -> None:
     """SRV-8: it has tokens that what is loaded does not know."""
     from lorasmith.core.samples import common_changes
 
-    spec, _ = trained("donut", "donut", tmp_path)
+    spec = trained("donut", "donut", tmp_path)
     other = spec.run_folder / "other" / "lora"
     other.mkdir(parents=True)
     with pytest.raises(UsageProblem, match="cannot lie on one base together"):
@@ -256,7 +252,7 @@ def test_an_adapter_that_changes_the_model_is_not_put_on_a_running_one(tmp_path:
 def test_a_run_that_was_stopped_ends_with_the_same_weights(model: str, data: str, tmp_path: Path) -> None:
     """TRN-6: bit for bit, with pictures that are varied at random and batches made ahead."""
     base, rows = tiny.build(model, tmp_path / "base"), lessons.DATASETS[data](tmp_path / "data")
-    options: dict[str, Any] = {**BY_HEART, "augment": model == "donut"}
+    options: dict[str, Any] = {**lessons.BY_HEART, "augment": model == "donut"}
     if data == "images":
         options |= {"instance_prompt": "a fox", "image_size": "32x32"}
     whole = trainings.planned(base, rows, tmp_path / "whole", **options)
@@ -267,32 +263,6 @@ def test_a_run_that_was_stopped_ends_with_the_same_weights(model: str, data: str
     asked = first.spec.model_copy(update={"time_limit": None})
     trainings.train_here(first.model_copy(update={"spec": asked, "resume_from": checkpoint}))
     assert trainings.weights(whole.run_folder) == trainings.weights(first.run_folder)
-
-
-def test_diffusers_reads_what_was_trained(tmp_path: Path) -> None:
-    """The adapter draws as `load_lora_weights` of diffusers puts it on."""
-    import diffusers
-    import peft
-
-    spec, _ = trained("stable_diffusion", "image-text", tmp_path, image_size="32x32")
-    options: dict[str, Any] = {
-        "prompt": "one",
-        "num_inference_steps": 2,
-        "height": 32,
-        "width": 32,
-        "output_type": "np",
-    }
-
-    def drawn(pipeline: Any) -> Any:
-        return pipeline(**options, generator=torch.Generator().manual_seed(0)).images[0]
-
-    theirs = diffusers.DiffusionPipeline.from_pretrained(spec.model_folder)
-    before = drawn(theirs)
-    theirs.load_lora_weights(spec.run_folder / "lora", weight_name="pytorch_lora_weights.safetensors")
-    ours = diffusers.DiffusionPipeline.from_pretrained(spec.model_folder)
-    ours.unet = peft.PeftModel.from_pretrained(ours.unet, spec.run_folder / "lora")
-    assert np.abs(drawn(theirs) - drawn(ours)).max() < 1e-5
-    assert np.abs(drawn(theirs) - before).max() > 1e-5
 
 
 def test_a_search_is_decided_by_the_familys_own_metric(tmp_path: Path) -> None:

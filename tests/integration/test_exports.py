@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,20 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from tests.adapters import plain_adapter
+from tests.adapters import changed, demo_adapters, make_adapter, plain_adapter
 from tests.conftest import Run, write_rows
 from tests.stand_in_ollama import ollama
-from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, BitsAndBytesConfig
 
 from lorasmith import flow
-from lorasmith.core.errors import DataProblem, EnvironmentProblem, NotFoundProblem, UsageProblem
+from lorasmith.core.errors import DataProblem, DoesNotFitProblem, EnvironmentProblem, NotFoundProblem, UsageProblem
+from lorasmith.core.samples import ModelChanges
 from lorasmith.data.tokenizer import TEMPLATES, load_tokenizer
 from lorasmith.exports._modelfile import turns_of
 from lorasmith.exports.parity import Said, compare
+from lorasmith.hub.recognise import know_model
 from lorasmith.workers.lora import load_adapters
+from lorasmith.workers.merging import require_merged
 
 IDS = torch.tensor([[1, 5, 60, 70, 80, 90, 100]])
 needs_llama = pytest.mark.skipif(
@@ -103,18 +107,30 @@ def test_gpt2s_turned_weights_are_merged(every_tiny_model: dict[str, Path], tmp_
 def test_other_families_are_merged_too(every_tiny_model: dict[str, Path], tmp_path: Path) -> None:
     """ADP-3: a pipeline's part that draws; nothing can be asked of it, and that is said."""
     import diffusers
-    from tests.integration.test_adapters import kohya_file
+    from tests.integration.test_drawing_adapters import kohya_file
 
     model = every_tiny_model["stable_diffusion"]
     flow.import_adapter(str(kohya_file(model, tmp_path / "style.safetensors")), base=str(model), name="style")
     report = flow.export(str(model), adapter="style", out=str(tmp_path / "out"))
     assert report.parity is None
-    assert report.notes
+    assert "were read back: all weights" in report.notes[0]
     merged = diffusers.StableDiffusionPipeline.from_pretrained(tmp_path / "out", safety_checker=None).unet.state_dict()
     before = diffusers.StableDiffusionPipeline.from_pretrained(model, safety_checker=None).unet.state_dict()
     moved = {name for name in before if not torch.equal(before[name], merged[name])}
     assert moved
     assert all("to_q" in name or "to_v" in name for name in moved)
+    facts = know_model(str(model))
+    wanted = next(file for file in (tmp_path / "out" / "unet").glob("*.safetensors"))
+    save_file({name: one + 0.01 if "to_q" in name else one for name, one in load_file(wanted).items()}, wanted)
+    with pytest.raises(DataProblem, match="is another weight when its files are read back"):
+        require_merged(
+            model,
+            facts.family,
+            flow.adapter_named("style").folder,
+            ModelChanges(),
+            tmp_path / "out",
+            dtype=facts.stored_dtype,
+        )
 
 
 def test_a_merge_into_what_is_quantized_is_refused(tiny_llama: Path, adapter: Path, tmp_path: Path) -> None:
@@ -174,6 +190,77 @@ def test_a_full_disk_leaves_what_was_there(
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
+@pytest.mark.parametrize("target", ["merged", pytest.param("gguf", marks=needs_llama)])
+def test_a_disk_that_fills_up_leaves_what_was_there(
+    tiny_llama: Path, adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str
+) -> None:
+    """EXP-1, REL-2: bytes are written until there is no room for more; the old export answers as before, and nothing half is left."""
+    from lorasmith.exports import _work
+
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", disk], check=True)
+    try:
+        asked: dict[str, Any] = {"adapter": str(adapter), "to": target, "out": str(disk / "out"), "prompts": 2}
+        flow.export(str(tiny_llama), **asked)
+        before = {file.name: file.read_bytes() for file in (disk / "out").iterdir()}
+        weights = max(before.values(), key=len)
+        room = shutil.disk_usage(disk).free - len(weights) // 2
+        (disk / "filler").write_bytes(bytes(room))
+        with pytest.raises(DoesNotFitProblem, match="of disk"):
+            flow.export(str(tiny_llama), **asked)
+        monkeypatch.setattr(_work.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(2**40, 0, 2**40))
+        with pytest.raises(EnvironmentProblem, match="The disk is full"):
+            flow.export(str(tiny_llama), **asked)
+        assert {file.name: file.read_bytes() for file in (disk / "out").iterdir()} == before
+        assert {path.name for path in disk.iterdir()} == {"out", "filler"}
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda state: dict(list(state.items())[1:]), "half of the weights"),
+        (
+            lambda state: {name: one for name, one in state.items() if "layers.0.self_attn.q_proj" not in name},
+            "It lacks 2 of 16",
+        ),
+        (lambda state: state | {f"{NOWHERE}.lora_{side}.weight": torch.zeros(8, 8) for side in "AB"}, "no place for"),
+        (lambda state: {name: one[:, :5] if "lora_A" in name else one for name, one in state.items()}, "does not fit"),
+        (
+            lambda state: {name: one.T.contiguous() if DOWN in name else one for name, one in swapped(state).items()},
+            "does not fit",
+        ),
+    ],
+    ids=["half", "missing", "extra", "narrow", "turned"],
+)
+def test_what_does_not_fit_is_not_merged(
+    tiny_llama: Path, adapter: Path, tmp_path: Path, change: Any, says: str
+) -> None:
+    """ADP-3, EXP-1: missing tensors, extra ones, other shapes, and one of as many numbers as the right one."""
+    changed(adapter, change)
+    with pytest.raises(UsageProblem) as told:
+        flow.export(str(tiny_llama), adapter=str(adapter), out=str(tmp_path / "out"), prompts=2)
+    assert says in str(told.value)
+    assert not (tmp_path / "out").exists()
+
+
+NOWHERE, DOWN = "base_model.model.no.such.layer", "mlp.down_proj"
+
+
+def swapped(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """A and B of the layers that are not square in each other's place."""
+    sides = {"lora_A": "lora_B", "lora_B": "lora_A"}
+    return {
+        name: state[name.replace(side, sides[side])] if DOWN in name else one
+        for name, one in state.items()
+        for side in sides
+        if side in name
+    }
+
+
 def test_an_export_is_refused_by_name(tiny_llama: Path, adapter: Path, tmp_path: Path) -> None:
     """EXP-1: an unknown target, no adapter where one is needed, a folder of other files, an unknown quantization."""
     (tmp_path / "full").mkdir()
@@ -183,6 +270,14 @@ def test_an_export_is_refused_by_name(tiny_llama: Path, adapter: Path, tmp_path:
         ({"to": "adapter"}, EnvironmentProblem, "No adapter is named"),
         ({"adapter": str(adapter), "out": str(tmp_path / "full")}, UsageProblem, "holds other files"),
         ({"to": "gguf", "quantize": "q4_k_m"}, EnvironmentProblem, "q4_k_m is made by llama-quantize"),
+        ({"quantize": "q8_0"}, UsageProblem, "--quantize means nothing to --to merged.*gguf, ollama"),
+        ({"to": "gguf", "repo": "me/mine"}, UsageProblem, "--repo means nothing to --to gguf"),
+        ({"to": "hub", "system": "Be brief."}, UsageProblem, "--system means nothing to --to hub"),
+        (
+            {"to": "gguf", "adapter": str(adapter), "adapter_only": True, "quantize": "q8_0"},
+            EnvironmentProblem,
+            "leave --quantize out",
+        ),
     ):
         with pytest.raises(problem, match=says):
             flow.export(str(tiny_llama), **options)
@@ -311,6 +406,46 @@ def test_an_export_is_served_by_the_package(tiny_llama: Path, adapter: Path, tmp
     assert by_llama == ours
 
 
+@needs_llama
+def test_what_is_written_in_fp32_is_read_back_in_fp32(tmp_path: Path) -> None:
+    """EXP-2, EXP-4: base, merged and adapter alone, of a base that is stored in fp16; the file is compared, not the reader's rounding."""
+    adapter = next(iter(demo_adapters(tmp_path, 1, size=0.05).values()))
+    for options in ({}, {"adapter": str(adapter)}, {"adapter": str(adapter), "adapter_only": True}):
+        report = flow.export("demo", to="gguf", quantize="f32", out=str(tmp_path / "out"), prompts=8, **options)
+        assert report.parity is not None
+        assert report.parity.largest_distance < 1e-4, options
+
+
+def test_what_cannot_be_read_back_is_asked_for(tiny_llama: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    """EXP-4: GGUF without llama.cpp is not written, unless it is to be."""
+    from lorasmith.exports.targets import gguf
+
+    monkeypatch.setattr(gguf, "server_command", list)
+    monkeypatch.setattr("lorasmith.engines.llama_cpp.server_command", list)
+    asked: dict[str, Any] = {"to": "gguf", "out": str(tmp_path / "out"), "prompts": 2}
+    with pytest.raises(
+        EnvironmentProblem, match=r"Nothing would tell .* no llama-server .* --allow-mismatch writes it"
+    ):
+        flow.export(str(tiny_llama), **asked)
+    report = flow.export(str(tiny_llama), allow_mismatch=True, **asked)
+    assert report.parity is None
+    assert "was not read back" in report.notes[0]
+
+
+@pytest.mark.parametrize("name", ["t5", "bart"])
+def test_encoder_decoders_are_compared_too(every_tiny_model: dict[str, Path], tmp_path: Path, name: str) -> None:
+    """EXP-4: prompts to the encoder, answers of the decoder."""
+    model = every_tiny_model[name]
+    targets = ["q", "v"] if name == "t5" else ["q_proj", "v_proj"]
+    made = make_adapter(
+        AutoModelForSeq2SeqLM.from_pretrained(model), tmp_path / "made", seed=0, size=1.6, r=4, target_modules=targets,
+        task_type="SEQ_2_SEQ_LM",
+    )  # fmt: skip
+    report = flow.export(str(model), adapter=str(made), out=str(tmp_path / "out"), prompts=4)
+    assert report.parity is not None
+    assert (report.parity.is_equal, report.parity.same_answers, len(report.parity.rows)) == (True, 4, 4)
+
+
 # The gate itself.
 
 
@@ -348,12 +483,21 @@ def test_a_model_is_put_into_ollama(
         shown = lorasmith(*command, "--system", "Be brief.").stdout
         assert "20 of 20 equal" in shown
         assert "my-task in Ollama at" in shown
+        assert "5 of 5 equal" in shown, "Ollama's own answers"
+        assert list(server.models) == ["my-task"], "nothing is left of the trial"
         made = server.models["my-task"]
+        assert made["parameters"]["repeat_penalty"] == 1
+        assert made["parameters"]["temperature"] == 0
+        assert (
+            made["parameters"]["num_ctx"]
+            == json.loads((tiny_llama / "config.json").read_text())["max_position_embeddings"]
+        )
         assert made["parameters"]["stop"][0] == "<|im_end|>"
         assert made["system"] == "Be brief."
         text = next(home.glob("exports/*/Modelfile")).read_text()
         assert text.startswith("FROM ./my-task-Q8_0.gguf\nTEMPLATE")
         assert 'PARAMETER stop "<|im_end|>"' in text
+        assert "PARAMETER repeat_penalty 1" in text
         posts = [one for one in server.seen if one.startswith("POST /api/blobs")]
         lorasmith(*command, "--system", "Be brief.")
         assert [one for one in server.seen if one.startswith("POST /api/blobs")] == posts
@@ -377,10 +521,50 @@ def test_ollamas_troubles_are_told(tiny_llama: Path, adapter: Path, tmp_path: Pa
         server.trouble = "create"
         with pytest.raises(EnvironmentProblem, match="unsupported architecture"):
             flow.export(str(tiny_llama), name="m", **asked)
-        server.trouble = "silent"
-        with pytest.raises(DataProblem, match="does not answer in Ollama"):
-            flow.export(str(tiny_llama), name="m", **asked)
-        assert not server.models, "what does not answer is not left there"
+        users = {"template": "the user's own"}
+        server.models["m"] = users
+        for trouble, problem, says in (
+            ("silent", DataProblem, "'m' does not answer in Ollama"),
+            ("other", DataProblem, "2 of 2 answers are worded otherwise: to .* 'Something else.' as exported"),
+            ("broken", EnvironmentProblem, "llama runner process has terminated"),
+            ("page", EnvironmentProblem, "is not Ollama"),
+        ):
+            server.trouble = trouble
+            with pytest.raises(problem, match=says):
+                flow.export(str(tiny_llama), name="m", **asked)
+            assert server.models == {"m": users}, "a model of that name stays as it was, and no trial is left"
+        server.trouble = "other"
+        report = flow.export(str(tiny_llama), name="m", allow_mismatch=True, **asked)
+        assert report.parity is not None
+        assert not report.parity.is_equal
+        assert server.models["m"] is not users
+
+
+@needs_llama
+def test_ollama_repeats_what_the_trained_model_repeats(tmp_path: Path, monkeypatch: Any) -> None:
+    """EXP-3, EXP-4: long repetitions, which Ollama's own penalty would spoil; without llama-server Ollama is who reads the file back."""
+    from lorasmith.exports.targets import gguf
+    from lorasmith.exports.targets import ollama as target
+
+    words = ["7777777777 7777777777", "ABABABAB ABABABAB", "Ember Foods Ember Foods Ember Foods"]
+    data = write_rows(tmp_path / "repeat.jsonl", [{"prompt": f"Repeat: {one}", "completion": one} for one in words])
+    asked: dict[str, Any] = {"to": "ollama", "quantize": "f32", "data": str(data), "out": str(tmp_path / "out")}
+    monkeypatch.setattr(gguf, "server_command", list)
+    with ollama(monkeypatch) as server:
+        report = flow.export("demo", **asked)
+        assert report.parity is not None
+        assert (report.parity.reader, report.parity.rows, report.parity.same_texts) == ("Ollama", [], 3)
+        assert list(server.models) == ["demo"]
+        own = target._parameters
+
+        def theirs(*given: Any) -> Any:
+            return {name: value for name, value in own(*given).items() if name != "repeat_penalty"}
+
+        monkeypatch.setattr(target, "_parameters", theirs)
+        before = dict(server.models)
+        with pytest.raises(DataProblem, match="answers are worded otherwise"):
+            flow.export("demo", **asked)
+        assert server.models == before
 
 
 LLAMA3 = (

@@ -131,6 +131,11 @@ def test_a_dry_run_shows_every_file_and_pushes_nothing(
     assert "optimizer.pt" not in told
     assert "Nothing was pushed. me/mine would hold these files, for you alone to see." in told
     assert (home / "exports" / "mine-hub" / CARD).read_text().startswith("---\n")
+    named = lorasmith("export", tiny_llama, "--adapter", adapter, "--to", "hub", "--dry-run").stdout
+    assert "Nothing was pushed. mine would hold these files" in named
+    card = (home / "exports" / "mine-hub" / CARD).read_text()
+    assert "\n# mine\n" in card, "its owner is not known yet"
+    assert "--adapter mine\n" in card
     assert hub.asked == []
 
 

@@ -17,9 +17,11 @@ from tests.trainings import losses_by_step
 
 from lorasmith.core import paths
 from lorasmith.core.events import Metric, Result, parse
+from lorasmith.plan import hardware
 from lorasmith.store.database import Database, url_of
 from lorasmith.store.tables import Task
 from lorasmith.studio.queue import Queue
+from lorasmith.studio.room import Room
 from lorasmith.studio.running import DATABASE_FILE
 from lorasmith.studio.tasks import EVENTS_FILE, LOCK_FILE, LOG_FILE, Tasks, folder_of
 
@@ -63,6 +65,7 @@ SERVER = """
 import time
 from lorasmith.store.database import Database, url_of
 from lorasmith.studio.queue import Queue
+from lorasmith.studio.room import Room
 from lorasmith.studio.running import DATABASE_FILE
 from lorasmith.studio.tasks import Tasks
 Queue(Tasks(Database(url_of("", DATABASE_FILE)))).start()
@@ -131,6 +134,24 @@ def test_one_after_the_other_and_in_their_order(tasks: Tasks, queue: Queue, tiny
         assert before.completed_at is not None
         assert after.started_at is not None
         assert before.completed_at <= after.started_at
+
+
+def test_two_at_once_where_both_fit(tasks: Tasks, tiny_llama: Path, sums: Path) -> None:
+    """STU-9: on a machine with cores and memory for both; each is the training that it would be alone."""
+    larger = hardware.observe().model_copy(update={"num_cores": 8})
+    queue = Queue(tasks, room=Room(lambda: larger))
+    asked = {"model": str(tiny_llama), "data": str(sums), **LONG}
+    queue.start()
+    try:
+        first, second = (tasks.create("train", name, asked).id for name in ("a", "b"))
+        until(tasks, second, lambda _: steps_told(second) > 5)
+        assert tasks.get(first).status == tasks.get(second).status == "running"
+        assert tasks.get(second).predicted.keys() >= {"peak_bytes", "gpu"}
+        for number in (first, second):
+            tasks.stop(number)
+            assert until(tasks, number, lambda one: one.completed_at).status == "stopped"
+    finally:
+        queue.close()
 
 
 def test_stopped_it_saves_and_goes_on_from_there(tasks: Tasks, queue: Queue, tiny_llama: Path, sums: Path) -> None:

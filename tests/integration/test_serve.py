@@ -277,6 +277,21 @@ def test_the_page_may_run_what_it_was_built_with_and_nothing_else(server: Server
     assert "src=" not in page.body.split("<body")[0].replace('src="data:', "")
 
 
+def test_the_api_describes_itself(server: Server) -> None:
+    """SEC-6, SRV-1: every route, and what this model's one call takes, on a page that runs no script and may load nothing."""
+    described = server.get("/docs")
+    assert described.status == 200
+    assert "script-src" not in described.headers["content-security-policy"]
+    assert described.headers["content-security-policy"].startswith("default-src 'none'; style-src 'sha256-")
+    assert not re.findall(r"<script|https?://|(?:src|href)=\"//", described.body)
+    for path, methods in server.get("/openapi.json").body["paths"].items():
+        for method in methods:
+            assert f"<b>{method.upper()}</b><code>{path}</code>" in described.body, (method, path)
+    assert "<code>max_tokens</code>" in described.body
+    assert server.get("/redoc").status == 404
+    assert "/docs, and in /info" in server.post("/generate", {"nothing": 1}).body["error"]["hint"]
+
+
 def test_a_key_is_asked_for_where_others_can_reach_it(tmp_path: Path) -> None:
     """SRV-12: any other address than loopback needs a key; without one, one is made; only health and page go without."""
     with serving("demo", tmp_path, "--host", ANYWHERE, ready=False) as server:

@@ -207,6 +207,9 @@ def test_other_names_and_other_pages_are_refused(studio: StudioServer) -> None:
 def test_models_and_the_machine(studio: StudioServer) -> None:
     """STU-5, STU-7"""
     assert studio.get("/models")[0]["id"] == "demo"
+    assert studio.get("/models")[0]["verdicts"] is None
+    verdicts = studio.get("/models", verdicts=True)[0]["verdicts"]
+    assert {one["method"] for one in verdicts if one["device"] == "cpu"} >= {"lora", "full"}
     system = studio.get("/system")
     assert system["database"] == "sqlite"
     assert system["hardware"]["num_cores"] >= 1
@@ -262,4 +265,9 @@ def test_a_search_of_a_project(studio: StudioServer, tiny_llama: Path, sums: Pat
         changed = asked | {"fine_tuning_params": asked["fine_tuning_params"] | wrong}
         assert word in studio.post("/tune", changed, status)["error"]["message"]
     studio.post("/tune", asked | {"project_id": 999}, 404)
+    flat = {"dataset_id": made["id"], "model": str(tiny_llama), "trials": 6, "no_judge": True, **asked["tuning_params"]}
+    task = studio.post("/tune", flat, 201)
+    studio.post(f"/tasks/{task['id']}/stop")
+    assert task["training_params"] == done["training_params"] | {"trials": 6}
+    assert "colour" in studio.post("/tune", flat | {"colour": "red"}, 400)["error"]["message"]
     assert studio.get("/judges") == []

@@ -133,7 +133,7 @@ def reading_of(number: int) -> psutil.Process:
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         for one in psutil.process_iter(["cmdline"]):
-            if (one.info["cmdline"] or [])[-2:] == ["lorasmith.studio.reading", str(number)]:
+            if (one.info["cmdline"] or [])[-3:-1] == ["lorasmith.studio.reading", str(number)]:
                 return one
         time.sleep(0.02)
     raise AssertionError("nothing reads it")

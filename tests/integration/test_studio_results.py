@@ -7,6 +7,7 @@ import json
 import shlex
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 import httpx2
 import pytest
 from tests.conftest import write_sums
-from tests.studio import QUICK, StudioServer, begin, running
+from tests.studio import LONG, QUICK, StudioServer, begin, running
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +88,29 @@ def test_what_a_training_leaves(studio: StudioServer, done: Any) -> None:
     ]
 
 
+def test_its_manifest_is_to_be_had(studio: StudioServer, done: Any) -> None:
+    """STU-2: all that is needed to make it again, as a file with the training's name."""
+    folder = Path(done["output_path"]) / "lora"
+    assert studio.get(f"/tasks/{done['id']}/results") == {"adapter": str(folder), "report": True, "manifest": True}
+    sent = httpx2.get(f"{studio.url}/tasks/{done['id']}/manifest", timeout=60)
+    assert 'filename="a_run-manifest.json"' in sent.headers["content-disposition"].replace(" ", "_").replace("%20", "_")
+    assert sent.json() == json.loads((folder / "manifest.json").read_text())
+    assert {"base", "dataset", "parameters", "versions"} <= sent.json().keys()
+
+
+def test_what_a_stopped_training_saved_is_to_be_had(studio: StudioServer, dataset: Any, tiny_llama: Path) -> None:
+    """STU-2: stop saves first: adapter, report and manifest are there as after an end of its own."""
+    number = begin(studio, tiny_llama, dataset, LONG)["id"]
+    while not studio.get(f"/tasks/{number}/metrics")["series"].get("loss/train"):
+        time.sleep(0.1)
+    studio.post(f"/tasks/{number}/stop")
+    studio.until(number, "stopped")
+    results = studio.get(f"/tasks/{number}/results")
+    assert results["report"]
+    assert results["manifest"]
+    assert (Path(results["adapter"]) / "adapter_model.safetensors").is_file()
+
+
 def test_its_command_does_the_same(studio: StudioServer, done: Any, tmp_path: Path) -> None:
     """STU-2: copied into a terminal it trains again, to the same loss."""
     words = shlex.split(studio.get(f"/tasks/{done['id']}/command")["shell"])
@@ -128,7 +152,9 @@ def test_what_is_not_there_yet_is_said(studio: StudioServer) -> None:
     waiting = studio.post("/installs", {"model": "/nowhere/at/all"}, 201)
     failed = studio.until(waiting["id"], "failed")
     assert "/nowhere/at/all" in failed["error"]["what"]
-    for what in ("adapter", "report"):
+    nothing = {"adapter": "", "report": False, "manifest": False}
+    assert studio.get(f"/tasks/{waiting['id']}/results") == nothing
+    for what in ("adapter", "report", "manifest"):
         assert studio.get(f"/tasks/{waiting['id']}/{what}", 404)["error"]["message"]
     assert studio.get(f"/tasks/{waiting['id']}/answers") == []
     assert studio.get(f"/tasks/{waiting['id']}/trials")["trials"] == []

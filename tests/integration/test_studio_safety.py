@@ -120,6 +120,59 @@ def test_a_guest_names_no_file_and_no_database(locked: tuple[StudioServer, str])
             assert guest.post("/tune", json=search | {"tuning_params": wrong}).status_code == 400, wrong
 
 
+def test_a_guest_neither_looks_around_nor_says_whom_it_talks_to(
+    locked: tuple[StudioServer, str], tmp_path: Path
+) -> None:
+    """SEC-1, SEC-3, SEC-5: folders of the machine, addresses, and which variable is sent to them."""
+    server, token = locked
+    folder = str(tmp_path)
+    judge = {"kind": "openai", "base_url": "https://elsewhere.example/v1", "key_env": "HOME"}
+    with httpx2.Client(base_url=server.url, headers={"Authorization": f"Bearer {token}"}, timeout=60) as guest:
+        number = guest.post("/datasets/sample", json={}).json()["id"]
+        refused: list[tuple[str, str, Any]] = [
+            ("GET", f"/scan?folder={folder}", None),
+            ("POST", "/installs", {"model": folder}),
+            ("POST", "/checks", {"model": folder}),
+            ("POST", "/checks", {"model": "../.."}),
+            ("POST", "/adapters/import", {"source": folder}),
+            ("POST", "/train", {"task_name": "a", "base_model": folder, "dataset_id": number}),
+            ("POST", "/evaluate", {"base_model": "demo", "dataset_id": number, "adapters": [folder]}),
+            ("POST", "/evaluate", {"base_model": "demo", "dataset_id": number, "evaluation_params": {"judge": f"local:{folder}"}}),
+            ("POST", "/exports", {"base_model": "demo", "adapter": folder}),
+            ("POST", "/servings", {"base_model": "demo", "adapters": {"a": folder}}),
+            ("POST", "/assistants", {"name": "a", "base_model": folder}),
+            ("PUT", "/judges/mine", judge),
+            ("PUT", "/system/settings/mlflow_tracking_uri", {"value": "http://elsewhere.example"}),
+        ]  # fmt: skip
+        for method, path, body in refused:
+            answer = guest.request(method, path, json=body)
+            assert answer.status_code == 400, (path, answer.text)
+            assert "machine" in answer.json()["error"]["message"], (path, answer.text)
+        assert guest.post("/checks", json={"model": "demo"}).is_success
+        assert guest.get("/judges").is_success
+
+
+def test_a_copy_is_asked_for_as_its_original_was(studio: StudioServer) -> None:
+    """SEC-1: what a task may not be given, its copy may not either."""
+    number = httpx2.post(f"{studio.url}/exports", json={"base_model": "demo"}).json()["id"]
+    httpx2.post(f"{studio.url}/tasks/{number}/stop")
+    for wrong in ({"out": "/elsewhere"}, {"model": "x"}):
+        assert httpx2.post(f"{studio.url}/tasks/{number}/clone", json={"training_params": wrong}).status_code == 400
+    number = httpx2.post(f"{studio.url}/servings", json={"base_model": "demo"}).json()["id"]
+    httpx2.post(f"{studio.url}/tasks/{number}/stop")
+    for wrong in ({"host": "0.0.0.0"}, {"allow_origin": ["https://elsewhere.example"]}, {"api_key": ""}):  # noqa: S104
+        assert httpx2.post(f"{studio.url}/tasks/{number}/clone", json={"training_params": wrong}).status_code == 400
+
+
+def test_no_service_lies_at_a_link_local_address(studio: StudioServer) -> None:
+    """SEC-3: where clouds keep the keys of a machine."""
+    for address in ("http://169.254.169.254/latest", "http://[fe80::1]/v1"):
+        body = {"kind": "openai", "base_url": address}
+        assert httpx2.put(f"{studio.url}/judges/mine", json=body).status_code in (400, 422)
+        where = {"value": address}
+        assert httpx2.put(f"{studio.url}/system/settings/mlflow_tracking_uri", json=where).status_code in (400, 422)
+
+
 def test_guessing_gets_slower(tmp_path: Path) -> None:
     """STU-11: after five wrong tokens an address waits, also with the right one."""
     with running(tmp_path / "home", "--host", "0.0.0.0") as server:  # noqa: S104

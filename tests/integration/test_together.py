@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -11,7 +12,7 @@ import peft
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.conftest import Run
+from tests.conftest import Run, write_rows
 from tests.integration.test_tune import QUICK, study, tuned
 from tests.trainings import losses_by_step, planned
 
@@ -22,6 +23,7 @@ from lorasmith.workers import attempt, together
 from lorasmith.workers.dropout import use_sparse_dropout
 from lorasmith.workers.joined import join
 from lorasmith.workers.measure import answer_scores
+from lorasmith.workers.norms import use_quick_norms
 from lorasmith.workers.packing import use_packing
 from lorasmith.workers.rows import Rows
 from lorasmith.workers.together import Batch, Company, shared
@@ -53,6 +55,7 @@ def adapted(base: Any, shape: dict[str, Any], *, dropout: float = 0.0) -> Any:
     model = peft.get_peft_model(shared(base), config)
     use_sparse_dropout(model)
     join(model)
+    use_quick_norms(model)
     assert use_packing(model)
     return model.train()
 
@@ -258,3 +261,65 @@ def test_a_search_trains_trials_together(lorasmith: Run, tiny_llama: Path, sums:
     assert len(report["trials"]) == len(study(home, "both")) == 5
     assert len(list((home / "adapters/both-tuned/logs").glob("worker*.log"))) == 1
     assert sum(one["outcome"] == "measured" for one in report["trials"]) >= 2
+
+
+def runs_file(folder: Path, *runs: dict[str, Any]) -> Path:
+    path = folder / "runs.yaml"
+    path.write_text(json.dumps(runs))  # which is YAML
+    return path
+
+
+def test_runs_of_a_file_are_trained_together(
+    lorasmith: Run, tiny_llama: Path, sums: Path, tmp_path: Path, home: Path
+) -> None:
+    """TRN-10: `lorasmith train --together`: each with its own data, place, report and curves, and the losses that it has alone."""
+    other = write_rows(tmp_path / "other.jsonl", ({"question": f"twice {i}?", "answer": f"{2 * i}"} for i in range(30)))
+    runs = runs_file(tmp_path, {"lora_r": 4}, {"lora-r": 8, "data": str(other)}, {"learning_rate": 1e-3, "seed": 3})
+    common = [tiny_llama, "--data", sums, "--max-steps", "8", "--patience", "99", "--lora-dropout", "0"]
+    done = lorasmith("train", *common, "--together", runs, "--output", tmp_path / "all")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "3 at a time over one base" in done.stdout
+    alone = lorasmith("train", *common, "--lora-r", "8", "--data", other, "--output", tmp_path / "alone")
+    assert alone.returncode == 0, alone.stdout + alone.stderr
+    for number in (1, 2, 3):
+        folder = tmp_path / "all" / str(number)
+        assert (folder / "lora/adapter_model.safetensors").exists()
+        assert json.loads((folder / "training_report.json").read_text())["stop_reason"] == "completed"
+        assert list((folder / "logs/training").glob("events*"))
+        assert len(losses_by_step(folder)) == 8
+    ours, wanted = losses_by_step(tmp_path / "all" / "2"), losses_by_step(tmp_path / "alone")
+    assert list(ours.values()) == pytest.approx(list(wanted.values()), rel=1e-4)
+    assert len(list((tmp_path / "all/1/logs").glob("worker*.log"))) == 1, "one process for all"
+
+
+def test_what_fails_in_company_goes_on_alone(lorasmith: Run, tiny_llama: Path, sums: Path, tmp_path: Path) -> None:
+    """TRN-10, TRN-4: a run whose loss leaves its path turns back by itself when the others have ended."""
+    runs = runs_file(tmp_path, {"learning_rate": 500.0, "max_steps": 8}, {"lora_r": 4})
+    done = lorasmith(
+        "train", tiny_llama, "--data", sums, "--max-steps", "8", "--together", runs, "--output", tmp_path / "all"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "goes on alone" in done.stdout
+    reports = [json.loads((tmp_path / f"all/{number}/training_report.json").read_text()) for number in (1, 2)]
+    assert any(one["name"] == "turned_back" for one in reports[0]["decisions"])
+    assert reports[1]["stop_reason"] != "diverged"
+
+
+@pytest.mark.parametrize(
+    ("runs", "words"),
+    [
+        ([{"lora_rr": 4}], ("lora_rr", "run 1", "lora_r")),
+        ([{}, {"method": "full"}], ("side by side", "by itself")),
+        ([{"precision": "float32"}, {"precision": "bfloat16"}], ("precision", "bfloat16")),
+        ([{}, {"lora_r": -1}], ("lora-r",)),
+        ([], ("list of runs",)),
+    ],
+)
+def test_runs_that_cannot_be_are_refused_and_leave_nothing(
+    lorasmith: Run, tiny_llama: Path, sums: Path, tmp_path: Path, home: Path, runs: list[Any], words: tuple[str, ...]
+) -> None:
+    """TRN-10, QLT-1"""
+    done = lorasmith("train", tiny_llama, "--data", sums, "--together", runs_file(tmp_path, *runs))
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert all(word in done.stdout + done.stderr for word in words), done.stdout + done.stderr
+    assert not list(home.glob("adapters/*/spec.json"))

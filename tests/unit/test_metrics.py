@@ -108,6 +108,49 @@ def test_field_f1_counts_fields_at_their_paths() -> None:
     assert figures("field_f1", [('{"a": 1}', deep)])["field_f1"] == 0
 
 
+def test_trees_are_as_near_as_the_edits_between_them_are_few() -> None:
+    """EVA-5: worked by hand. {"a": 1, "b": 2} is a root, two keys and two values: four edits from nothing."""
+    wanted = json.dumps({"a": "1", "b": "2"})
+    answers = {
+        json.dumps({"b": "2", "a": "1"}): 1.0,  # keys have no order
+        json.dumps({"a": "1", "b": "3"}): 1 - 1 / 4,  # one value is another
+        json.dumps({"a": "1"}): 1 - 2 / 4,  # a key and its value are missing
+        json.dumps({"a": "1", "c": "4"}): 1 - 2 / 4,  # both are another
+        json.dumps({"x": "7", "y": "8", "z": "9"}): 0.0,  # four renamed, two too many: more edits than from nothing
+        "no JSON": 0.0,
+    }
+    for answer, near in answers.items():
+        assert figures("json_tree", [(wanted, answer)])["json_tree"] == pytest.approx(near), answer
+    listed, turned = json.dumps({"a": ["1", "2"]}), json.dumps({"a": ["2", "1"]})
+    assert figures("json_tree", [(listed, turned)])["json_tree"] == pytest.approx(1 - 2 / 5)  # lists have one
+    assert figures("json_tree", [(wanted, wanted), (wanted, "")])["json_tree"] == pytest.approx(0.5)
+    assert parts_of("json_tree", [("a text", "a text")]) == []
+
+
+def test_areas_are_added_up_before_they_are_divided() -> None:
+    """EVA-5: mean IoU worked by hand, of [given, wanted, both] for each class over two pictures; no mask has the third class."""
+    first = json.dumps({"pixels": {"0": [6, 8, 6], "1": [4, 2, 2], "2": [0, 0, 0]}})
+    second = json.dumps({"pixels": {"0": [2, 0, 0], "1": [6, 10, 6], "2": [2, 0, 0]}})
+    found = figures("mean_iou", [("", first), ("", second)])
+    assert found["mean_iou"] == pytest.approx((6 / (8 + 8 - 6) + 8 / (10 + 12 - 8)) / 2)
+    assert found["pixel_accuracy"] == pytest.approx((6 + 8) / (8 + 12))
+    assert parts_of("mean_iou", [("", "no JSON"), ("", "{}")]) == []
+
+
+def test_ranks_become_gains() -> None:
+    """EVA-5: nDCG@10 worked by hand: 1 / log2(1 + rank) for one right text, nothing below the tenth."""
+    found = figures("retrieval", [("", json.dumps({"rank": rank})) for rank in (1, 3, 10, 11)])
+    assert found == pytest.approx(
+        {
+            "ndcg_at_10": (1 + 1 / 2 + 0.2890648 + 0) / 4,
+            "recall_at_1": 1 / 4,
+            "recall_at_10": 3 / 4,
+            "mrr": (1 + 1 / 3 + 1 / 10 + 1 / 11) / 4,
+        }
+    )
+    assert parts_of("retrieval", [("", "no JSON"), ("", "[1]")]) == []
+
+
 @pytest.mark.parametrize(
     ("wanted", "answer", "counts"),
     [

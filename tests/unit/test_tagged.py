@@ -55,11 +55,11 @@ def test_a_list_of_one_is_a_list_where_the_data_say_so() -> None:
     [
         ({"a": [[1]]}, "list inside a list"), ({"a": "x<s_b>y"}, "mark '<s_b>'"), ({"a": "</s_a>"}, "mark '</s_a>'"),
         ({"a": "<sep/>"}, "mark '<sep/>'"), ({"<s_a>": 1}, "cannot be written as a tag"), ({"": 1}, "cannot be written as a tag"),
-        ({"a/b": 1}, "cannot be written as a tag"),
+        ({"a/b": 1}, "cannot be written as a tag"), ({"a b": 1, "a_b": 2}, "keys 'a b' and 'a_b' are both written as <s_a_b>"),
     ],
 )  # fmt: skip
 def test_what_could_not_be_read_back_is_refused(value: Any, why: str) -> None:
-    """DOC-1: nested lists, keys and values with marks in them."""
+    """DOC-1: nested lists, keys and values with marks in them, two keys for one tag."""
     with pytest.raises(ValueError, match=why):
         to_tags(value)
 

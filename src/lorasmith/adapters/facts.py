@@ -67,7 +67,8 @@ def adapter_facts(folder: Path, *, name: str = "") -> AdapterFacts:
 
 
 def _method(manifest: dict[str, Any]) -> str:
-    return str(((manifest.get("parameters") or {}).get("method") or {}).get("value") or "")
+    method = (manifest.get("parameters") or {}).get("method")
+    return str(method.get("value") or "") if isinstance(method, dict) else ""
 
 
 def _number(value: Any) -> Any:

@@ -14,16 +14,22 @@ from lorasmith.adapters.spec import SUMS, AdapterJob, CombineSpec, Resized, Resi
 from lorasmith.core import paths, settings
 from lorasmith.core.errors import NotFoundProblem, UsageProblem
 from lorasmith.core.events import Listener
+from lorasmith.core.paths import read_json
 from lorasmith.core.samples import CHANGES_FILE, ModelChanges, common_changes
 from lorasmith.core.specs import make_spec
 from lorasmith.env.folder import python_for
 from lorasmith.hub.bases import CONFIG_FILE, MANIFEST_FILE, base_of, fingerprint, is_hub_id, require_base
-from lorasmith.hub.locate import from_hub, locate_adapter
+from lorasmith.hub.locate import from_hub, locate_adapter, locate_here
 from lorasmith.hub.recognise import know_model
 from lorasmith.runners.local import Worker, run
 
 _BESIDE = ("chat_template.jinja", CHANGES_FILE)
 """Files beside the weights that belong to the adapter."""
+_HISTORY = {
+    "dataset": dict, "parameters": dict, "asked": dict, "seed": int, "versions": dict, "stop_reason": str, "final_metrics": dict,
+    "comparison": dict,
+}  # fmt: skip
+"""What of a manifest stays true wherever the adapter lies."""
 _PEFT_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 
 
@@ -49,7 +55,7 @@ def combine(spec: CombineSpec | None = None, *, on_event: Listener = lambda _: N
     def job(target: Path, events: Path) -> AdapterJob:
         return AdapterJob(combine=spec, sources=sources, target=target, changes=changes, events=events)
 
-    _made(place, job, _python(base), on_event, base, made, beside=next(iter(sources.values())))
+    _made(place, job, _python(base), on_event, {"base": base, "made": made}, beside=next(iter(sources.values())))
     return adapter_facts(place / "lora")
 
 
@@ -83,7 +89,7 @@ def resize(
         return AdapterJob(resize=spec, sources={name: source}, target=target, events=events)
 
     made = {"how": "resized", "of": [_name_of(source)], **wish}
-    found = _made(place, job, _python(base), on_event, base, made, beside=source)
+    found = _made(place, job, _python(base), on_event, {"base": base, "made": made}, beside=source)
     return Resized(
         name=name, folder=place / "lora", bytes_before=adapter_facts(source).num_bytes,
         bytes_after=adapter_facts(place / "lora").num_bytes, **found,
@@ -118,10 +124,21 @@ def import_adapter(
             family=facts.family, changes=changes, events=events,
         )  # fmt: skip
 
-    known = {"id": facts.id, "revision": facts.revision, "fingerprint": fingerprint(facts)}
+    known = {
+        "id": facts.id, "revision": facts.revision, "fingerprint": fingerprint(facts), "quantization": facts.quantization,
+    }  # fmt: skip
     made = {"how": "imported", "of": [source if is_fetched else given.name]}
-    _made(place, job, python_for(facts.local_folder), on_event, known, made, beside=given if given.is_dir() else None)
+    _made(
+        place, job, python_for(facts.local_folder), on_event, {**_history(given), "base": known, "made": made},
+        beside=given if given.is_dir() else None, needs=(facts.quantization,),
+    )  # fmt: skip
     return adapter_facts(place / "lora")
+
+
+def _history(given: Path) -> dict[str, Any]:
+    """Of the manifest of an adapter that was trained elsewhere: on what, how, and how well. Anybody may have written it."""
+    told = read_json(given / MANIFEST_FILE)
+    return {name: told[name] for name, kind in _HISTORY.items() if isinstance(told.get(name), kind)}
 
 
 def _given(path: Path) -> Path:
@@ -171,16 +188,17 @@ def _common_base(sources: dict[str, Path]) -> dict[str, str]:
 
 
 def _python(base: dict[str, str]) -> Path:
-    """That of the base's environment, where it is here; else ours."""
+    """That of the base's environment, where it is here; else ours. Nothing is fetched for it: the base itself is not needed."""
     try:
-        return python_for(know_model(base["id"]).local_folder) if base["id"] else python_for(Path())
-    except (NotFoundProblem, UsageProblem):
-        return python_for(Path())
+        here = locate_here(base["id"], settings.load()) if base["id"] else None
+    except UsageProblem:  # its name is none
+        here = None
+    return python_for(here.folder if here else Path())
 
 
 def _made(
-    place: Path, job: Callable[[Path, Path], AdapterJob], python: Path, listener: Listener, base: dict[str, str],
-    made: dict[str, Any], *, beside: Path | None,
+    place: Path, job: Callable[[Path, Path], AdapterJob], python: Path, listener: Listener,
+    manifest: dict[str, Any], *, beside: Path | None, needs: tuple[str, ...] = (),
 ) -> dict[str, Any]:  # fmt: skip
     """Have a worker fill a new adapter's folder, whole or not at all; what it says of it."""
     paths.make_folder(place.parent)
@@ -192,11 +210,13 @@ def _made(
         with TemporaryDirectory() as name:
             spec, events = Path(name) / "spec.json", Path(name) / "events.jsonl"
             paths.write_text(spec, job(target, events).model_dump_json())
-            told.update(run(Worker("adapters", spec, events, logs / "adapters.log", python=python), listener))
+            told.update(
+                run(Worker("adapters", spec, events, logs / "adapters.log", python=python, needs=needs), listener)
+            )
         for file in _files(beside, _BESIDE):
             shutil.copyfile(file, target / file.name)
-        known = {key: value for key, value in base.items() if value}
-        paths.write_json(target / MANIFEST_FILE, {"schema": 1, "base": known, "made": made})
+        known = {key: value for key, value in manifest["base"].items() if value}
+        paths.write_json(target / MANIFEST_FILE, {**manifest, "schema": 1, "base": known})
 
     paths.write_folder(place, fill)
     return told

@@ -11,6 +11,7 @@ from lorasmith.core import paths, settings
 from lorasmith.core.errors import NotFoundProblem, UsageProblem
 from lorasmith.core.registry import nearest
 from lorasmith.hub.bases import CONFIG_FILE
+from lorasmith.hub.locate import locate_adapter
 
 _MANY = 1000
 
@@ -27,8 +28,13 @@ def _places() -> list[Path]:
 
 
 def adapter_named(name: str) -> AdapterFacts:
-    """The one in home that is called so. Raises NotFoundProblem with the nearest name."""
-    return adapter_facts(_place(name) / "lora")
+    """The one in home that is called so, or in the folder that is meant. Raises NotFoundProblem with the nearest name."""
+    try:
+        return adapter_facts(_place(name) / "lora")
+    except NotFoundProblem:
+        if not paths.named(name).is_dir():
+            raise
+        return adapter_facts(locate_adapter(name))
 
 
 def _place(name: str) -> Path:

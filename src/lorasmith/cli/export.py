@@ -43,14 +43,17 @@ def show_report(out: Console, report: ExportReport) -> None:
             table.add_column(column)
         parity, total = report.parity, len(report.parity.rows)
         wanted = f"{total} of {total}"
-        table.add_row("prompts as tokens", f"{parity.same_ids} of {total} equal", wanted)
-        answers = wanted if parity.needs_same_answers else "as it comes"
-        table.add_row("greedy answers", f"{parity.same_answers} of {total} equal", answers)
-        table.add_row(
-            "distributions along them",
-            f"at most {parity.largest_distance:.4f} apart",
-            f"≤ {parity.limit:g} for {parity.form}",
-        )
+        if parity.rows:
+            table.add_row("prompts as tokens", f"{parity.same_ids} of {total} equal", wanted)
+            answers = wanted if parity.needs_same_answers else "as it comes"
+            table.add_row("greedy answers", f"{parity.same_answers} of {total} equal", answers)
+            table.add_row(
+                "distributions along them",
+                f"at most {parity.largest_distance:.4f} apart",
+                f"≤ {parity.limit:g} for {parity.form}",
+            )
+        if parity.texts:
+            table.add_row("answers in words", f"{parity.same_texts} of {len(parity.texts)} equal", "more than half")
         for one in parity.scores:
             change = f"{shown(one.trained, one)} → {shown(one.exported, one)}"
             table.add_row(one.title, change, f"95 %: {interval(one.low, one.high, one)}")

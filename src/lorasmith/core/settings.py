@@ -5,6 +5,7 @@ Every field is documented where it stands; an unknown key is an error that names
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from pathlib import Path
@@ -29,6 +30,16 @@ from lorasmith.core.registry import nearest
 
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")  # in capitals: no key that was put here by mistake looks so
 JudgeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+
+
+def _require_no_link_local(host: str | None) -> None:
+    """Raises ValueError for 169.254.0.0/16 and fe80::/10: behind such addresses clouds keep the keys of a machine (SEC-3)."""
+    try:
+        is_one = ipaddress.ip_address(host or "").is_link_local
+    except ValueError:
+        return  # a name
+    if is_one:
+        raise ValueError("no service of yours lies at a link-local address")
 
 
 class JudgeEntry(BaseModel):
@@ -64,6 +75,7 @@ class JudgeEntry(BaseModel):
             raise ValueError(
                 "an address holds no user, no password and no '?': keys are read from the variable key_env"
             )
+        _require_no_link_local(parts.hostname)
         return value.strip().rstrip("/")
 
     @field_validator("key_env")
@@ -120,6 +132,16 @@ class Settings(BaseModel):
         if not token.isascii() or any(not sign.isprintable() or sign == " " for sign in token):
             raise ValueError("a token holds letters, digits and '_' only")
         return SecretStr(token) if token else None
+
+    @field_validator("mlflow_tracking_uri")
+    @classmethod
+    def _reachable(cls, value: str) -> str:
+        try:
+            host = urlsplit(value).hostname
+        except ValueError as error:
+            raise ValueError("this is no address") from error
+        _require_no_link_local(host)
+        return value
 
     @field_validator("judges", "search_space", mode="before")
     @classmethod

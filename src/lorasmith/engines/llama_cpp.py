@@ -204,8 +204,10 @@ def command(spec: EngineSpec, file: Path, context: int, num_slots: int) -> Calla
         fixed += ["--lora", _one_value(adapter_file(folder))]
     if spec.adapters:
         fixed += ["--lora-init-without-apply"]
-    if spec.cache_dtype == "float32":
-        fixed += ["-ctk", "f32", "-ctv", "f32"]
+    if (
+        spec.cache_dtype == "float32"
+    ):  # and flash attention would compute with it in fp16, where the processor has units for that
+        fixed += ["-ctk", "f32", "-ctv", "f32", "-fa", "off"]
     return lambda port: [*fixed, "--host", "127.0.0.1", "--port", str(port)]
 
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from lorasmith.core import paths
 from lorasmith.core.errors import NotFoundProblem, UsageProblem
 from lorasmith.core.registry import nearest
-from lorasmith.hub.installed import INFO_FILE
+from lorasmith.hub.installed import FILES_FOLDER, INFO_FILE, is_complete
 from lorasmith.plan.report import CheckReport
 
 CONFIG_FILE = "config.yaml"
@@ -82,6 +82,12 @@ def read_model_config(folder: Path) -> ModelConfig:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         raise UsageProblem(f"The setting '{first['loc'][0]}' is wrong ('{path}')", why=f"{first['msg']}.") from None
+
+
+def is_trusted(model_folder: Path) -> bool:
+    """Whether Python files among a model's own may run: only those that were installed, by who said so then (FAM-2)."""
+    place = model_folder.parent
+    return model_folder.name == FILES_FOLDER and is_complete(place) and read_model_config(place).trust_remote_code
 
 
 def write_model_config(folder: Path, config: ModelConfig) -> None:

@@ -47,6 +47,8 @@ class Target(ABC):
 
     name: str
     title: str
+    own_options: tuple[str, ...] = ()
+    """Those of the spec's fields that mean something to this target and not to every other one."""
 
     def lacks(self, wish: Wish) -> str:  # noqa: ARG002
         """Why this cannot be done; empty where it can. Asked before anything is written."""

@@ -26,6 +26,7 @@ _PARAMETERS = (
 )  # fmt: skip
 _DATA = {"num_train": "rows learnt from", "num_validation": "rows held out", "format": "format", "sha256": "SHA-256"}
 _LOSSES = {"val_loss": "Validation loss", "token_accuracy": "Token accuracy", "exact_match": "Exact match"}
+_DIFFUSERS_FILE = "pytorch_lora_weights.safetensors"
 _MARKS = re.compile(r"([\\`*_{}\[\]<>|#])")
 
 
@@ -35,7 +36,7 @@ def card(wish: Wish, repository: str, made: ExportReport, *, is_merged: bool) ->
     manifest = read_json(wish.adapter / MANIFEST_FILE) if wish.adapter else {}
     parts = [
         f"---\n{yaml.safe_dump(_metadata(wish, is_merged=is_merged), allow_unicode=True, sort_keys=False)}---",
-        f"# {_plain(repository.partition('/')[2])}",
+        f"# {_plain(_own_name(repository))}",
         _lead(wish, facts, is_merged=is_merged),
         _use(wish, repository, is_merged=is_merged),
         _scores(wish, manifest),
@@ -80,32 +81,39 @@ def _article(kind: str) -> str:
 
 
 def _use(wish: Wish, repository: str, *, is_merged: bool) -> str:
+    has_code = is_merged or is_hub_id(wish.facts.id)
+    auto = f"AutoModelFor{'Seq2Seq' if wish.facts.architecture_type == 'encoder-decoder' else 'Causal'}LM"
     if wish.facts.primary_library == "diffusers":
+        has_code = has_code and (is_merged or (wish.out / _DIFFUSERS_FILE).exists())
         loads = f'pipeline = DiffusionPipeline.from_pretrained("{repository if is_merged else wish.facts.id}")'
-        adds = "" if is_merged else f'\npipeline.load_lora_weights("{repository}")'
+        adds = "" if is_merged else f'\npipeline.load_lora_weights("{repository}", weight_name="{_DIFFUSERS_FILE}")'
         code = f"from diffusers import DiffusionPipeline\n\n{loads}{adds}"
     elif is_merged:
         code = (
-            "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
-            f'model = AutoModelForCausalLM.from_pretrained("{repository}")\n'
+            f"from transformers import {auto}, AutoTokenizer\n\n"
+            f'model = {auto}.from_pretrained("{repository}")\n'
             f'tokenizer = AutoTokenizer.from_pretrained("{repository}")'
         )
     else:
         code = (
-            "from peft import PeftModel\nfrom transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
-            f'base = AutoModelForCausalLM.from_pretrained("{wish.facts.id}")\n'
+            f"from peft import PeftModel\nfrom transformers import {auto}, AutoTokenizer\n\n"
+            f'base = {auto}.from_pretrained("{wish.facts.id}")\n'
             f'model = PeftModel.from_pretrained(base, "{repository}")\n'
             f'tokenizer = AutoTokenizer.from_pretrained("{wish.facts.id}")'
         )
-    name = repository.partition("/")[2]
+    name = _own_name(repository)
     base = shlex.quote(wish.facts.id)
     shell = (
         f"lorasmith serve {repository}" if is_merged
         else f"lorasmith adapters import {repository} --base {base}\nlorasmith serve {base} --adapter {name}"
     )  # fmt: skip
-    has_code = is_merged or is_hub_id(wish.facts.id)
     python = f"```python\n{code}\n```\n\n" if has_code and wish.facts.family in ("language", "diffusion") else ""
     return f"## Use\n\n{python}```sh\n{shell}\n```"
+
+
+def _own_name(repository: str) -> str:
+    """Without its owner, who is not known before it is pushed."""
+    return repository.rpartition("/")[2]
 
 
 def _scores(wish: Wish, manifest: dict[str, Any]) -> str:

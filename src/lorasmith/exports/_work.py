@@ -44,6 +44,7 @@ def written(wish: Wish, kind: Any, target: Path, *, quantize: str = "", adapter:
             adapter=wish.adapter if adapter else None, changes=wish.changes, template=wish.template, quantize=quantize,
             dequantize=bool(wish.facts.quantization and wish.spec.dequantize),
             name=wish.name, target=target, conversations=wish.conversations if adapter else [],
+            reads_back=not (wish.conversations or wish.spec.allow_mismatch),
             max_new_tokens=wish.max_new_tokens, events=events, answers=answers, **where_to_run(wish.spec.device),
         )  # fmt: skip
         paths.write_text(spec, job.model_dump_json())

@@ -20,14 +20,14 @@ from lorasmith.exports._base import Wish
 from lorasmith.exports.spec import ExportReport, ExportSpec
 from lorasmith.families import FAMILIES
 from lorasmith.families._calls import TextCall
-from lorasmith.hub.bases import base_of, require_base
+from lorasmith.hub.bases import base_of, is_quantized_form, require_base
 from lorasmith.hub.locate import ModelPlace, locate_adapter, template_of
 from lorasmith.hub.recognise import know_model
 from lorasmith.hub.repository import LocalRepository
 from lorasmith.hub.weights import Weights, installed_files
 
 _PROBE_TOKENS, _MOST_TOKENS, _SPARE_TOKENS = 32, 1024, 16
-_DECODERS = ("decoder-only", "hybrid", "state-space")
+_WRITERS = ("decoder-only", "encoder-decoder", "hybrid", "state-space")
 
 
 def export(model: str | ExportSpec, *, on_event: Listener = lambda _: None, **options: Any) -> ExportReport:
@@ -38,6 +38,7 @@ def export(model: str | ExportSpec, *, on_event: Listener = lambda _: None, **op
     """
     spec = model if isinstance(model, ExportSpec) else make_spec(ExportSpec, model=model, **options)
     target = EXPORTS.get(spec.to)
+    _require_meaning(spec)
     wish = _wish(spec, on_event)
     if lacks := target.lacks(wish):
         raise EnvironmentProblem(f"'{wish.facts.id}' cannot go to {spec.to}", why=lacks)
@@ -58,7 +59,7 @@ def _wish(spec: ExportSpec, listener: Listener) -> Wish:
     facts = know_model(spec.model)
     adapter = locate_adapter(spec.adapter) if spec.adapter else None
     if adapter:
-        require_base(adapter, facts)
+        _require_own_base(adapter, facts, listener)
     _require_mergeable(spec, facts, listener)
     name = spec.name or (_name_of(adapter) if adapter else paths.safe_name(facts.id))
     template = template_of(adapter, spec.template)
@@ -74,6 +75,30 @@ def _wish(spec: ExportSpec, listener: Listener) -> Wish:
         out=out, template=template, conversations=conversations, wanted=wanted, max_new_tokens=_longest(wanted, facts),
         beside=_beside(facts), listener=listener,
     )  # fmt: skip
+
+
+def _require_own_base(adapter: Path, facts: ModelFacts, listener: Listener) -> None:
+    """`require_base`; but of an adapter that was trained on stored 4 or 8 bit the model in 16 bit may be named (ADP-3)."""
+    try:
+        require_base(adapter, facts)
+    except UsageProblem:
+        if not is_quantized_form(adapter, facts):
+            raise
+        what = f"The adapter was trained on '{base_of(adapter)['id']}', whose weights are stored quantized."
+        listener(Warn(message=f"{what} That they were made of '{facts.id}' is taken from you: no file says so."))
+
+
+def _require_meaning(spec: ExportSpec) -> None:
+    """Raises UsageProblem for an option that the target would leave aside."""
+    own = EXPORTS.get(spec.to).own_options
+    others = {name: one.name for one in EXPORTS.all() for name in one.own_options if name not in own}
+    for name, target in others.items():
+        if getattr(spec, name) != ExportSpec.model_fields[name].default:
+            raise UsageProblem(
+                f"--{name.replace('_', '-')} means nothing to --to {spec.to}",
+                why=f"It is an option of: {', '.join(one.name for one in EXPORTS.all() if name in one.own_options)}.",
+                fix=f"Leave it out, or take --to {target}.",
+            )
 
 
 def _name_of(adapter: Path) -> str:
@@ -116,7 +141,7 @@ def _require_empty(out: Path, spec: ExportSpec) -> None:
 def _asked(spec: ExportSpec, facts: ModelFacts) -> tuple[list[list[dict[str, Any]]], list[str]]:
     """The first prompts of the file that was named, with their right answers, or general questions without; nothing for models
     that do not write from text to text."""
-    if FAMILIES.get(facts.family).call is not TextCall or facts.architecture_type not in _DECODERS:
+    if FAMILIES.get(facts.family).call is not TextCall or facts.architecture_type not in _WRITERS:
         return [], []
     source = open_source(Path(spec.data) if spec.data else PROBE)
     found: list[list[dict[str, Any]]] = []
@@ -127,6 +152,8 @@ def _asked(spec: ExportSpec, facts: ModelFacts) -> tuple[list[list[dict[str, Any
         while talk and talk[-1]["role"] == "assistant":
             answer = str(talk.pop().get("content") or "")
         if talk:
+            if spec.system and talk[0]["role"] != "system":  # as it will be told there
+                talk.insert(0, {"role": "system", "content": spec.system})
             found.append(talk)
             wanted.append(answer)
     return found, wanted if spec.data and all(wanted) else []

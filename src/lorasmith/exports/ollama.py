@@ -1,4 +1,4 @@
-"""Ollama's HTTP API: blobs by digest, create with its progress, chat, list, delete.
+"""Ollama's HTTP API: blobs by digest, create with its progress, chat, copy, list, delete.
 
 https://github.com/ollama/ollama/blob/main/docs/api.md
 """
@@ -56,19 +56,26 @@ class Ollama:
     def models(self) -> list[OllamaModel]:
         """What it has, the newest first."""
         told = self._json("GET", "/api/tags").get("models") or []
-        return [
-            OllamaModel(
-                str(one["name"]),
-                int(one.get("size") or 0),
-                str(one.get("modified_at", "")),
-                str((one.get("details") or {}).get("family", "")),
-            )
-            for one in told
-        ]
+        try:
+            return [
+                OllamaModel(
+                    str(one["name"]),
+                    int(one.get("size") or 0),
+                    str(one.get("modified_at", "")),
+                    str((one.get("details") or {}).get("family", "")),
+                )
+                for one in told
+            ]
+        except (KeyError, TypeError, AttributeError, ValueError):
+            raise self._stranger("Its list of models is none of Ollama's") from None
 
     def remove(self, name: str) -> None:
         """Raises NotFoundProblem."""
         self._json("DELETE", "/api/delete", json={"model": name})
+
+    def copy(self, name: str, new: str) -> None:
+        """Let a model be called `new`, too; what was called so is that no longer. Raises NotFoundProblem."""
+        self._json("POST", "/api/copy", json={"source": name, "destination": new})
 
     def upload(self, file: Path, listener: Listener) -> str:
         """Its digest; what Ollama has already is not sent again."""
@@ -92,6 +99,8 @@ class Ollama:
             status = ""
             for line in answer.iter_lines():
                 told = json.loads(line) if line.strip() else {}
+                if not isinstance(told, dict):
+                    raise self._stranger("It tells of no progress")
                 if told.get("error"):
                     raise EnvironmentProblem(f"Ollama could not make '{name}'", why=str(told["error"])[:500])
                 status = str(told.get("status") or status)
@@ -99,12 +108,14 @@ class Ollama:
         if status != "success":
             raise EnvironmentProblem(f"Ollama could not make '{name}'", why=f"It stopped at '{status or 'nothing'}'.")
 
-    def chat(self, name: str, messages: list[dict[str, Any]], *, max_new_tokens: int) -> dict[str, Any]:
-        """A greedy answer."""
-        options = {"temperature": 0, "num_predict": max_new_tokens, "seed": 0, "repeat_penalty": 1.0}
-        return self._json(
+    def chat(self, name: str, messages: list[dict[str, Any]], *, max_new_tokens: int) -> str:
+        """A greedy answer's text; all else is as the model's own parameters say."""
+        options = {"temperature": 0, "num_predict": max_new_tokens, "seed": 0}
+        told = self._json(
             "POST", "/api/chat", json={"model": name, "messages": messages, "stream": False, "options": options}
         )
+        message = told.get("message")
+        return str(message.get("content") or "") if isinstance(message, dict) else ""
 
     def _client(self) -> httpx2.Client:
         return httpx2.Client(base_url=self.url, timeout=httpx2.Timeout(_CALL_SECONDS, connect=5.0), trust_env=False)
@@ -112,30 +123,41 @@ class Ollama:
     def _json(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         with self._client() as client, self._reached():
             answer = self._checked(client.request(method, path, **options))
-            return answer.json() if answer.content.strip() else {}
+            told = answer.json() if answer.content.strip() else {}
+        if not isinstance(told, dict):
+            raise self._stranger("It does not answer with an object")
+        return told
 
     @contextmanager
     def _reached(self) -> Generator[None]:
         try:
             yield
-        except httpx2.TransportError as error:
+        except (httpx2.RequestError, httpx2.InvalidURL) as error:
             raise EnvironmentProblem(
                 f"Ollama does not answer at {self.url}", why=str(error) or type(error).__name__,
                 fix="Start it (ollama serve), or say where it is: OLLAMA_HOST=HOST:PORT.",
             ) from None  # fmt: skip
-        except ValueError as error:
-            raise EnvironmentProblem(f"What answers at {self.url} is not Ollama", why=f"{error}.") from None
+        except ValueError as error:  # no JSON
+            raise self._stranger(str(error)) from None
+
+    def _stranger(self, why: str) -> EnvironmentProblem:
+        return EnvironmentProblem(
+            f"What answers at {self.url} is not Ollama",
+            why=f"{why}.",
+            fix="Say where Ollama is: OLLAMA_HOST=HOST:PORT.",
+        )
 
     def _checked(self, answer: httpx2.Response) -> httpx2.Response:
         if answer.status_code < _REFUSED:
             return answer
         try:
-            why = str(answer.json().get("error"))
-        except (ValueError, AttributeError):
-            why = answer.text[:500] or f"HTTP status {answer.status_code}"
+            why = str(answer.json()["error"])
+        except (ValueError, TypeError, KeyError):
+            why = answer.text.strip()[:500]
+        why = why or f"HTTP status {answer.status_code}."
         if answer.status_code == _NOT_FOUND:
             raise NotFoundProblem("Ollama does not have that", why=why)
-        raise EnvironmentProblem("Ollama refuses", why=why)
+        raise EnvironmentProblem("Ollama refuses", why=why, fix="Its log says more. Nothing that it had is changed.")
 
 
 def _sha256(file: Path) -> str:

@@ -55,6 +55,22 @@ class ParityRow(BaseModel):
     """The first token that differs."""
 
 
+class TextRow(BaseModel):
+    """One prompt whose answer is known as text alone, from a program that tells no tokens."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    prompt: str
+    trained: str
+    exported: str
+    is_due: bool
+    """Whether the weights as they are stored give the trained model's answer: then the program has to, too."""
+
+    @property
+    def is_same(self) -> bool:
+        return self.trained.strip() == self.exported.strip()
+
+
 class ScoreRow(BaseModel):
     """A figure of the task's own, for both models. The interval is the exported one's: 95 %, bootstrap."""
 
@@ -79,6 +95,8 @@ class ParityReport(BaseModel):
     reader: str
     """What read the exported model."""
     rows: list[ParityRow]
+    texts: list[TextRow] = []
+    """Answers of a program that tells words alone."""
     scores: list[ScoreRow] = []
     """Where a file of examples was named, whose right answers are known."""
 
@@ -89,6 +107,16 @@ class ParityReport(BaseModel):
     @property
     def same_answers(self) -> int:
         return sum(row.same_answer for row in self.rows)
+
+    @property
+    def same_texts(self) -> int:
+        return sum(row.is_same for row in self.texts)
+
+    @property
+    def has_same_texts(self) -> bool:
+        """Whether more than half of those that are due are equal: such a program rounds in its own way, and single ones part."""
+        due = [row for row in self.texts if row.is_due]
+        return not due or 2 * sum(row.is_same for row in due) > len(due)
 
     @property
     def largest_distance(self) -> float:
@@ -103,7 +131,8 @@ class ParityReport(BaseModel):
     def is_equal(self) -> bool:
         """Whether the export passes: every prompt has the same tokens, and the answers are near enough for how it is stored."""
         answers = not self.needs_same_answers or self.same_answers == len(self.rows)
-        return self.same_ids == len(self.rows) and answers and self.largest_distance <= self.limit
+        is_near = answers and self.largest_distance <= self.limit
+        return self.same_ids == len(self.rows) and is_near and self.has_same_texts
 
     @property
     def trouble(self) -> str:
@@ -113,14 +142,23 @@ class ParityReport(BaseModel):
         row = next((row for row in self.rows if not row.same_ids), None)
         if row is not None:
             return f"{len(self.rows) - self.same_ids} of {len(self.rows)} prompts become other tokens: {row.difference}"
-        far = max(self.rows, key=lambda row: row.distance)
-        if far.distance > self.limit:
+        far = max(self.rows, key=lambda row: row.distance, default=None)
+        if far and far.distance > self.limit:
             return (
                 f"The answer to '…{far.prompt[-60:]}' is taken from other distributions: {far.distance:.3f} apart, "
                 f"and {self.limit:g} is the limit for {self.form}."
             )
-        row = next(row for row in self.rows if not row.same_answer)
+        row = next((row for row in self.rows if not row.same_answer), None)
+        if row is None or not self.needs_same_answers:
+            return self._other_texts()
         return f"{len(self.rows) - self.same_answers} of {len(self.rows)} answers differ: {row.difference}"
+
+    def _other_texts(self) -> str:
+        row = next(row for row in self.texts if row.is_due and not row.is_same)
+        return (
+            f"{len(self.texts) - self.same_texts} of {len(self.texts)} answers are worded otherwise: to '…{row.prompt[-60:]}' "
+            f"'{row.trained[:100]}' as trained, and '{row.exported[:100]}' as exported."
+        )
 
 
 def limit_of(form: str) -> float:

@@ -72,6 +72,8 @@ class ExportJob(BaseModel):
     target: Path
     """Folder or file to be written."""
     conversations: list[list[dict[str, Any]]]
+    reads_back: bool = False
+    """Whether weights are compared where no prompt can be."""
     precision: Literal["float32", "bfloat16", "float16"]
     device: str
     max_new_tokens: int

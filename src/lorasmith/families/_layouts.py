@@ -20,7 +20,7 @@ from lorasmith.core.errors import DataProblem, EnvironmentProblem
 from lorasmith.families._batches import reads_at_most, whole_characters
 from lorasmith.families._calls import Answer, DocumentCall, Tell, refuse
 from lorasmith.families._labels import joined, name_of, ranked, scores_of
-from lorasmith.families._pictures import pages_of
+from lorasmith.families._pictures import is_blank, pages_of
 from lorasmith.families._probes import for_model, output_of
 from lorasmith.families._transformers import takes
 
@@ -61,6 +61,8 @@ def read_layout(model: Any, processor: Any, call: DocumentCall, media: list[byte
     results: list[dict[str, Any]] = []
     blobs: list[bytes] = []
     sheets = pages_of(media)
+    if call.words and len(sheets) > 1:
+        raise refuse(f"The words are of one page, and the file has {len(sheets)}", "Call once for each page.")
     for number, sheet in enumerate(sheets or [None], 1):
         page = _page(model, processor, call, sheet and sheet.picture)
         read = _read(model, getattr(processor, "tokenizer", processor), call, page)
@@ -107,6 +109,8 @@ def recognise_words(picture: Any) -> tuple[list[str], list[Box]]:
 
     Raises EnvironmentProblem without tesseract.
     """
+    if is_blank(picture):
+        return [], []
     content = f"{picture.mode}{picture.size}".encode() + picture.tobytes()
     kept = settings.load().cache_dir / "ocr" / f"{blake2b(content, digest_size=16).hexdigest()}.json"
     if kept.is_file():

@@ -22,6 +22,12 @@ MOST_PIXELS_TOGETHER = 400_000_000
 MOST_PAGES = 64
 PAGE_DPI = 150
 _OPAQUE = 255
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # in either order of bytes, and with places of 64 bits
+_SUBFILE = (
+    254  # TIFF 6.0, NewSubfileType: 1 a smaller copy of another frame, 2 one page of several, 4 a mask for another
+)
+_NO_PAGE = 1 | 4
+_SAME_GREYS = 8
 _DEEP = ("I", "F")  # first letters of the modes with more than eight bits
 
 
@@ -51,19 +57,21 @@ def _decoded(data: bytes, what: str) -> Image.Image:
         warnings.simplefilter(
             "ignore"
         )  # Pillow's own limit warns first; metadata are often not quite as they should be
-        opened = _opened(data, what)
-        width, height = opened.size
-        if width * height > MOST_PIXELS:
-            raise _too_large(what, f"It has {width} × {height} pixels")
-        try:
-            opened.load()
-        except MemoryError:
-            raise
-        except Exception as error:  # damaged files make the decoders raise all sorts
-            raise DataProblem(
-                f"{what} cannot be read", why=f"The file is damaged or cut off: {error}", fix="Save the picture again."
-            ) from error
-        return _upright(opened)
+        return _loaded(_opened(data, what), what)
+
+
+def _loaded(opened: Image.Image, what: str) -> Image.Image:
+    """The frame that stands in `opened`, upright."""
+    width, height = opened.size
+    if width * height > MOST_PIXELS:
+        raise _too_large(what, f"It has {width} × {height} pixels")
+    try:
+        opened.load()
+    except MemoryError:
+        raise
+    except Exception as error:  # damaged files make the decoders raise all sorts
+        raise _damaged(what, error) from error
+    return _upright(opened)
 
 
 def pictures_of(files: Sequence[bytes]) -> list[Image.Image]:
@@ -85,10 +93,10 @@ class Sheet(NamedTuple):
     file: int
     """Which of the files it is of, from 0."""
     is_drawn: bool
-    """Whether nobody has seen it as a picture yet."""
+    """Whether nobody has seen it as a picture yet: a page of a PDF, or of a TIFF of several."""
 
     def told(self, blobs: list[bytes]) -> dict[str, Any]:
-        """What an answer says of the page itself: its file, and of a PDF the picture that was read."""
+        """What an answer says of the page itself: its file, and the picture that was read where it was drawn."""
         if not self.is_drawn:
             return {"file": self.file}
         written = io.BytesIO()
@@ -97,10 +105,10 @@ class Sheet(NamedTuple):
 
 
 def pages_of(files: Sequence[bytes]) -> list[Sheet]:
-    """Pages: picture files as they are, PDF files page by page, as they would be printed at 150 dots an inch.
+    """Pages: picture files as they are, TIFF and PDF files page by page, the latter as they would be printed at 150 dots an inch.
 
-    Raises DataProblem as `picture_of`, and for a PDF that is damaged, locked, without pages or with too many; EnvironmentProblem
-    where nothing is installed that can draw one.
+    Raises DataProblem as `picture_of`, for more than 64 pages or 400 megapixels in all, and for a PDF that is damaged, locked or
+    without pages; EnvironmentProblem where nothing is installed that can draw one.
     """
     pages: list[Sheet] = []
     for number, data in enumerate(files):
@@ -108,10 +116,55 @@ def pages_of(files: Sequence[bytes]) -> list[Sheet]:
         if data[:1024].lstrip().startswith(b"%PDF-"):
             pages += [Sheet(picture, number, True) for picture in _drawn(data, what)]
         else:
-            pages.append(Sheet(picture_of(data, what=what), number, False))
+            pages += [Sheet(picture, number, is_one_of_many) for picture, is_one_of_many in _frames(data, what)]
         if len(pages) > MOST_PAGES:
             raise DataProblem(f"There are more than {MOST_PAGES} pages", fix="Send them in parts.")
     return pages
+
+
+def _frames(data: bytes, what: str) -> list[tuple[Image.Image, bool]]:
+    """The pages of a picture file, each with whether it has others beside it. Frames of a TIFF are pages, but for small copies
+    and masks of others; in other files they are a movement, of which the first is read."""
+    if not data.startswith(_TIFF):
+        return [(picture_of(data, what=what), False)]
+    pictures: list[Image.Image] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as in `_decoded`
+        opened: Any = _opened(data, what)
+        for at in _whole_frames(opened, what):
+            opened.seek(at)
+            pictures.append(_plain(_loaded(opened, f"Page {at + 1} of {what}" if at else what)))
+            if sum(one.width * one.height for one in pictures) > MOST_PIXELS_TOGETHER:
+                raise DataProblem(
+                    f"The first {len(pictures)} pages of {what} have more than 400 megapixels together",
+                    fix="Make them smaller, or send them in parts.",
+                )
+    return [(one, len(pictures) > 1) for one in pictures]
+
+
+def _whole_frames(opened: Any, what: str) -> list[int]:
+    """Numbers of a TIFF's frames that are pages. Raises DataProblem for too many, and where what leads to them is damaged."""
+    try:
+        if opened.n_frames > MOST_PAGES:
+            raise DataProblem(
+                f"{what} is a TIFF of {opened.n_frames} pages; 1 to {MOST_PAGES} are read", fix="Send it in parts."
+            )
+        found: list[int] = []
+        for at in range(opened.n_frames):
+            opened.seek(at)
+            if not int(opened.tag_v2.get(_SUBFILE, 0)) & _NO_PAGE:
+                found.append(at)
+    except (MemoryError, DataProblem):
+        raise
+    except Exception as error:  # as in `_loaded`
+        raise _damaged(what, error) from error
+    return found or [0]
+
+
+def is_blank(picture: Image.Image) -> bool:
+    """Whether nothing stands on a page: its greys are all the same, but for what JPEG makes of them."""
+    low, high = picture.convert("L").getextrema()
+    return int(high) - int(low) <= _SAME_GREYS  # type: ignore[arg-type]
 
 
 def _drawn(data: bytes, what: str) -> list[Image.Image]:
@@ -171,6 +224,12 @@ def _opened(data: bytes, what: str) -> Image.Image:
             why=f"Its {len(data)} bytes are no whole PNG, JPEG, WebP, GIF, TIFF or BMP.",
             fix="Send it in one of these formats.",
         ) from error
+
+
+def _damaged(what: str, error: Exception) -> DataProblem:
+    return DataProblem(
+        f"{what} cannot be read", why=f"The file is damaged or cut off: {error}", fix="Save the picture again."
+    )
 
 
 def _too_large(what: str, why: str) -> DataProblem:

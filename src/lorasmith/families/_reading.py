@@ -11,7 +11,7 @@ from lorasmith.core.samples import ModelChanges
 from lorasmith.families import _tagged
 from lorasmith.families._batches import whole_characters
 from lorasmith.families._calls import Answer, DocumentCall, Tell, refuse
-from lorasmith.families._pictures import pages_of
+from lorasmith.families._pictures import is_blank, pages_of
 from lorasmith.families._probes import checked, for_model
 from lorasmith.families._transformers import takes
 
@@ -31,7 +31,8 @@ def read_document(model: Any, processor: Any, call: DocumentCall, media: list[by
 
 @torch.inference_mode()
 def read_pages(model: Any, processor: Any, call: DocumentCall, media: list[bytes], tell: Tell) -> Answer:
-    """The text of each picture, and its fields where the text is tagged with them.
+    """The text of each picture, and its fields where the text is tagged with them; nothing of one on which nothing stands, where
+    a model would write what it has learnt to expect.
 
     Raises UsageProblem for words (they are what such a model finds), for a prompt with tags that the model does not know, and for
     more tokens than it can write; DataProblem for a picture that cannot be read.
@@ -48,6 +49,10 @@ def read_pages(model: Any, processor: Any, call: DocumentCall, media: list[bytes
     pages = pages_of(media)
     blobs: list[bytes] = []
     for number, page in enumerate(pages, 1):
+        if is_blank(page.picture):
+            results.append({"text": "", "fields": {}, "words": [], "confidence": 0.0} | page.told(blobs))
+            tell(done=number, total=len(pages))
+            continue
         pixels = for_model(model, processor.image_processor(page.picture, return_tensors="pt", **options))
         written = write_ids(
             model, {**pixels, "decoder_input_ids": begins}, tokenizer, limit, tell, done=number - 1, total=len(pages)

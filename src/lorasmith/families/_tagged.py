@@ -21,8 +21,8 @@ _DEEPEST = 20
 def to_tags(value: Any) -> str:
     """`value` as tagged text.
 
-    Raises ValueError, with the reason, for what could not be read back: lists in lists, keys that make no tag, texts that hold
-    one.
+    Raises ValueError, with the reason, for what could not be read back: lists in lists, keys that make no tag or the same one,
+    texts that hold one.
     """
     return _written(value, in_list=False, depth=0)
 
@@ -44,11 +44,23 @@ def _written(value: Any, *, in_list: bool, depth: int) -> str:
 
 
 def _checked(value: dict[Any, Any]) -> Iterator[tuple[str, Any]]:
+    seen: dict[str, str] = {}
     for key, one in value.items():
-        name = str(key).replace(" ", "_")
+        name = _name(key)
         if not _KEY.fullmatch(name):
             raise ValueError(f"the key '{str(key)[:40]}' cannot be written as a tag: no < > or / in it, and not empty")
+        if name in seen:  # what is read back would be a list under one key
+            raise ValueError(
+                f"the keys '{seen[name][:40]}' and '{str(key)[:40]}' are both written as <s_{name[:40]}>; call one of them"
+                " something else, or leave it out"
+            )
+        seen[name] = str(key)
         yield name, one
+
+
+def _name(key: Any) -> str:
+    """What a key is called in its tags."""
+    return str(key).replace(" ", "_")
 
 
 def _as_text(value: Any) -> str:
@@ -60,7 +72,7 @@ def _as_text(value: Any) -> str:
 def as_read(value: Any) -> Any:
     """`value` as it comes back from its tags: leaves as text, keys without blanks."""
     if isinstance(value, dict):
-        return {str(key).replace(" ", "_"): as_read(one) for key, one in value.items()}
+        return {_name(key): as_read(one) for key, one in value.items()}
     if isinstance(value, list):
         return [as_read(one) for one in value]
     return _as_text(value).strip()
@@ -75,7 +87,7 @@ def keys_of(value: Any) -> tuple[set[str], set[str]]:
         one = waiting.pop()
         if isinstance(one, dict):
             for key, inner in one.items():
-                name = str(key).replace(" ", "_")
+                name = _name(key)
                 keys.add(name)
                 if isinstance(inner, list):
                     lists.add(name)

@@ -18,6 +18,7 @@ from lorasmith.families._base import Family
 _LACKING = "torchvision"
 _OLD_HEAD = "WithLMHeadModel"  # before transformers 4 had one head for each task
 _MOST = 0.5
+_SHOWN_FILES = 3
 
 
 class Parts(NamedTuple):
@@ -159,11 +160,16 @@ def takes(model: Any) -> Mapping[str, inspect.Parameter]:
 
 
 def read(kind: str, folder: Path, *, trust_remote_code: bool) -> Any:
-    """A configuration, tokenizer or processor by its Auto class."""
+    """A configuration, tokenizer or processor by its Auto class. Raises UsageProblem where it is code that is not trusted."""
     import transformers
 
     reader: Any = getattr(transformers, kind)
-    return reader.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code)
+    try:
+        return reader.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code)
+    except ValueError as error:
+        if trust_remote_code or "trust_remote_code" not in str(error):
+            raise
+        raise untrusted(folder) from error
 
 
 def read_processor(kind: str, folder: Path, model: Any, *, trust_remote_code: bool) -> Any:
@@ -207,12 +213,15 @@ def _read_processor(kind: str, folder: Path, model: Any, *, trust_remote_code: b
     )
 
 
-def untrusted(folder: Path, code: str) -> UsageProblem:
-    """The refusal to run a model's own code."""
+def untrusted(folder: Path, code: str = "") -> UsageProblem:
+    """The refusal to run a model's own code, which is `code`, or else the Python files in its folder."""
+    files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.py"))
+    code = code or ", ".join(files[:_SHOWN_FILES]) or "code that is not in its folder"
     return UsageProblem(
         "The model runs code of its own, and you have not said that you trust it",
         why=f"It names {code}.",
-        fix=f"Read the Python files in '{folder}'; if you trust them, add --trust-remote-code.",
+        fix=f"Read the Python files in '{folder}'; if you trust them, say so where you install or serve it: --trust-remote-code."
+        " A model that was installed so is trained, measured and exported with the same trust.",
     )
 
 

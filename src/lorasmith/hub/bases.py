@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from lorasmith.core import settings
 from lorasmith.core.errors import UsageProblem
 from lorasmith.core.facts import ModelFacts
 from lorasmith.core.paths import read_json
+from lorasmith.hub.locate import cached_snapshot, locate_here
 
 MANIFEST_FILE, CONFIG_FILE, WEIGHTS_FILE = "manifest.json", "adapter_config.json", "adapter_model.safetensors"
 _BLOCK, _BLOCKS = 4096, 32
@@ -36,14 +38,35 @@ def fingerprint(facts: ModelFacts) -> str:
 
 
 def base_of(adapter: Path) -> dict[str, str]:
-    """`id`, `revision` and `fingerprint` of the base of the adapter in a folder, as far as its files tell."""
-    told = read_json(adapter / MANIFEST_FILE).get("base") or {}
+    """`id`, `revision` and `fingerprint` of the base of the adapter in a folder, and `quantization`, how its weights are stored
+    where they are not whole; as far as the adapter's files tell."""
+    told = read_json(adapter / MANIFEST_FILE).get("base")
+    told = told if isinstance(told, dict) else {}
     config = read_json(adapter / CONFIG_FILE)
     return {
         "id": str(told.get("id") or config.get("base_model_name_or_path") or ""),
         "revision": str(told.get("revision") or config.get("revision") or ""),
         "fingerprint": str(told.get("fingerprint") or ""),
+        "quantization": str(told.get("quantization") or ""),
     }
+
+
+def is_quantized_form(adapter: Path, facts: ModelFacts) -> bool:
+    """Whether the adapter was trained on weights that are stored quantized while this model's are whole. That the ones were made
+    of the others no file tells. No network."""
+    base = base_of(adapter)
+    if facts.quantization or facts.weight_form == "gguf":
+        return False
+    if base["quantization"]:
+        return True
+    known = settings.load()
+    try:
+        here = locate_here(base["id"], known)
+    except UsageProblem:  # the name is none
+        return False
+    if here is None and is_hub_id(base["id"]):
+        here = cached_snapshot(base["id"], known, base["revision"])
+    return here is not None and bool(read_json(here.folder / "config.json").get("quantization_config"))
 
 
 def require_base(adapter: Path, facts: ModelFacts) -> None:

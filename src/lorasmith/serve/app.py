@@ -12,7 +12,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from lorasmith.serve import adapters, native, openai, page, problems, vectors, websocket
+from lorasmith.serve import adapters, api_page, native, openai, page, problems, vectors, websocket
 from lorasmith.serve.guard import Guard
 from lorasmith.serve.state import Served
 
@@ -21,6 +21,7 @@ log = logging.getLogger("lorasmith.serve")
 DRAIN_SECONDS = 30.0
 _QUIET = frozenset({"/health", "/metrics"})
 """Routes that are asked every few seconds, and not logged."""
+_DOCS = "/docs"
 _ABOUT = "One model behind one API: its own routes, and OpenAI-compatible ones under /v1."
 
 
@@ -37,13 +38,19 @@ def create_app(served: Served, *, key: str = "", hosts: tuple[str, ...] = ()) ->
             await running
 
     app = FastAPI(
-        title=f"lorasmith: {served.model.id}", version=native.VERSION, description=_ABOUT, lifespan=life, redoc_url=None
+        title=f"lorasmith: {served.model.id}",
+        version=native.VERSION,
+        description=_ABOUT,
+        lifespan=life,
+        docs_url=None,
+        redoc_url=None,
     )
     app.state.served = served
-    problems.install(app)
+    problems.install(app, docs=_DOCS)
     for router in (native.router, adapters.router, vectors.router, openai.router, websocket.router, page.router):
         app.include_router(router)
     _describe_calls(app, served)
+    api_page.install(app, _DOCS)
     app.add_middleware(Observed, served=served)
     app.add_middleware(Guard, key=key, hosts=hosts, origins=served.spec.allow_origin, limits=served.spec)  # type: ignore[arg-type]
     return app

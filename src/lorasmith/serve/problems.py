@@ -23,6 +23,8 @@ _TYPES = {400: "invalid_request_error", 401: "authentication_error", 403: "permi
           415: "invalid_request_error", 429: "rate_limit_error", 503: "unavailable_error"}  # fmt: skip
 _CODES = {"usage": "invalid_value", "not_found": "not_found", "does_not_fit": "out_of_memory", "environment": "environment",
           "data": "invalid_data"}  # fmt: skip
+_FIELDS = "All fields are in /docs, and in /info under parameters."
+"""Where the server of a model tells of what a request may hold."""
 
 
 class HttpProblem(LorasmithError):
@@ -57,15 +59,18 @@ def error_body(
     return {"error": error}
 
 
-def as_http(problem: Exception) -> tuple[int, dict[str, Any]]:
-    """Status and body for whatever a handler raised. What nobody expected is logged under an id, which the user is given."""
+def as_http(problem: Exception, *, fields: str = _FIELDS) -> tuple[int, dict[str, Any]]:
+    """Status and body for whatever a handler raised. What nobody expected is logged under an id, which the user is given.
+    `fields`: the hint where the request itself is wrong."""
     if isinstance(problem, HttpProblem):
         text = f"{problem.what}. {problem.why}".strip() if problem.why else problem.what
         return problem.status, error_body(
             text, status=problem.status, code=problem.code or None, param=problem.param, hint=problem.fix
         )
     if isinstance(problem, ValidationError):
-        return _invalid(cast(Any, problem.errors(include_url=False, include_context=False, include_input=False)))
+        return _invalid(
+            cast(Any, problem.errors(include_url=False, include_context=False, include_input=False)), fields
+        )
     if isinstance(problem, LorasmithError) and problem.kind in _CODES:
         status = 422 if problem.kind == "data" else problem.http_status
         status = 400 if status == 422 else status
@@ -80,7 +85,7 @@ def as_http(problem: Exception) -> tuple[int, dict[str, Any]]:
     )  # fmt: skip
 
 
-def _invalid(errors: list[Mapping[str, Any]]) -> tuple[int, dict[str, Any]]:
+def _invalid(errors: list[Mapping[str, Any]], hint: str) -> tuple[int, dict[str, Any]]:
     first = errors[0]
     where = ".".join(str(part) for part in first["loc"] if part not in ("body", "query"))
     message = str(first["msg"]).removeprefix("Value error, ")
@@ -88,7 +93,6 @@ def _invalid(errors: list[Mapping[str, Any]]) -> tuple[int, dict[str, Any]]:
         message = "there is no such field"
     text = f"'{where}': {message}" if where else message
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    hint = "All fields are in /docs, and in /info under parameters."
     return 400, error_body(text + more, status=400, code="invalid_value", param=where or None, hint=hint)
 
 
@@ -97,20 +101,20 @@ def answer(status: int, body: dict[str, Any]) -> JSONResponse:
     return JSONResponse(body, status_code=status, headers=headers)
 
 
-def install(app: FastAPI) -> None:
-    """Give `app` these answers in place of its own."""
+def install(app: FastAPI, *, docs: str, fields: str = _FIELDS) -> None:
+    """Give `app` these answers in place of its own. `docs`: where it describes itself."""
 
     async def known(_: Request, problem: Exception) -> JSONResponse:
-        return answer(*as_http(problem))
+        return answer(*as_http(problem, fields=fields))
 
     async def invalid(_: Request, problem: Exception) -> JSONResponse:
-        return answer(*_invalid(cast(Any, problem).errors()))
+        return answer(*_invalid(cast(Any, problem).errors(), fields))
 
     async def http(_: Request, problem: Exception) -> JSONResponse:
         failed = cast(HTTPException, problem)
         if isinstance(failed, Refused):
             return answer(*as_http(failed.problem))
-        body = error_body(str(failed.detail), status=failed.status_code, hint="All routes are listed in /docs.")
+        body = error_body(str(failed.detail), status=failed.status_code, hint=f"All routes are listed in {docs}.")
         return JSONResponse(body, status_code=failed.status_code, headers=failed.headers)
 
     async def gone(_: Request, __: Exception) -> Response:

@@ -6,15 +6,16 @@ import contextlib
 from collections.abc import AsyncGenerator
 
 import anyio
-from fastapi import APIRouter, FastAPI, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from starlette.middleware.gzip import GZipMiddleware
 
 import lorasmith
 from lorasmith.core.errors import NotFoundProblem
-from lorasmith.serve import problems
+from lorasmith.serve import api_page, problems
 from lorasmith.serve.guard import Guard
 from lorasmith.serve.page import STUDIO_PAGE, answer_page, favicon
 from lorasmith.studio.door import Door
+from lorasmith.studio.rights import require_rights
 from lorasmith.studio.routes import (
     adapters,
     assistants,
@@ -36,6 +37,7 @@ from lorasmith.studio.spec import StudioSpec
 from lorasmith.studio.state import Studio
 
 _ABOUT = "Datasets, trainings, searches and models of a lorasmith studio."
+_DOCS = "/api/docs"
 _PREFIXES = ("/api", "/api/simple-lora")
 _ROUTES = (
     events, tasks, results, plan, tune, evaluate, exports, adapters, datasets, models, projects, assistants,
@@ -60,16 +62,17 @@ def create_app(studio: Studio, spec: StudioSpec) -> FastAPI:
         studio.database.close()
 
     app = FastAPI(
-        title="lorasmith studio", version=lorasmith.__version__, description=_ABOUT, lifespan=life, docs_url="/api/docs",
+        title="lorasmith studio", version=lorasmith.__version__, description=_ABOUT, lifespan=life, docs_url=None,
         openapi_url="/api/openapi.json", redoc_url=None,
     )  # fmt: skip
     app.state.studio = studio
-    problems.install(app)
-    api = APIRouter()
+    problems.install(app, docs=_DOCS, fields=f"All fields are in {_DOCS}.")
+    api = APIRouter(dependencies=[Depends(require_rights)])
     for one in _ROUTES:
         api.include_router(one.router)
     for prefix in _PREFIXES:
         app.include_router(api, prefix=prefix, include_in_schema=prefix == _PREFIXES[0])
+    api_page.install(app, _DOCS)
     _with_page(app)
     app.add_middleware(GZipMiddleware, minimum_size=4096, compresslevel=5)
     app.add_middleware(Door, studio=studio)
@@ -85,16 +88,14 @@ def create_app(studio: Studio, spec: StudioSpec) -> FastAPI:
 
 
 def _with_page(app: FastAPI) -> None:
-    async def page() -> Response:
-        return answer_page(STUDIO_PAGE)
+    async def page(request: Request) -> Response:
+        return answer_page(STUDIO_PAGE, request)
 
-    async def nowhere(rest: str) -> Response:
+    async def nowhere(rest: str, request: Request) -> Response:
         """An address that leads to no page: the page itself says so; below the API a program reads it."""
         if rest.startswith("api"):
-            raise NotFoundProblem("There is no such route", fix="All routes are listed in /api/docs.")
-        answer = answer_page(STUDIO_PAGE)
-        answer.status_code = 404
-        return answer
+            raise NotFoundProblem("There is no such route", fix=f"All routes are listed in {_DOCS}.")
+        return answer_page(STUDIO_PAGE, request, status=404)
 
     app.add_api_route("/", page, include_in_schema=False)
     app.add_api_route("/favicon.ico", favicon, include_in_schema=False)

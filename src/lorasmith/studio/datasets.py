@@ -1,4 +1,4 @@
-"""Files of examples that were uploaded: versions that never change, read once for what they hold."""
+"""Files and folders of examples that were uploaded: versions that never change, read once for what they hold."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ from sqlalchemy import func, select
 
 from lorasmith import flow
 from lorasmith.core import paths
-from lorasmith.core.errors import LorasmithError, NotFoundProblem, UsageProblem
+from lorasmith.core.errors import LorasmithError, NotFoundProblem, UsageProblem, from_dict
 from lorasmith.store.database import Database
 from lorasmith.store.tables import Dataset, now
+from lorasmith.studio.members import archive_kind
+from lorasmith.studio.spec import StudioSpec
+from lorasmith.studio.unpacking import folder_for, unpack
 
 _CHUNK = 1 << 20
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,10}")
@@ -49,6 +52,8 @@ class Datasets:
 
     def __init__(self, database: Database):
         self.database = database
+        self.most_bytes = StudioSpec().max_body_mb * 10**6
+        """Of what is unpacked from one archive: as much as an upload may have."""
 
     def place(self, name: str) -> Path:
         """A new folder, and in it the file that an upload of that name is to become; nothing of the name leads elsewhere."""
@@ -71,15 +76,26 @@ class Datasets:
         return made
 
     def read(self, number: int) -> Dataset:
-        """Find out what it holds: format, rows, what is odd about it; or why nothing can be learnt from it."""
-        dataset = self.get(number)
+        """Find out what it holds: format, rows, what is odd about it; or why nothing can be learnt from it. An archive becomes
+        a folder first."""
         try:
-            inspection, _ = flow.inspect_data(dataset.file)
+            inspection, _ = flow.inspect_data(str(self._unpacked(self.get(number))))
             facts: dict[str, Any] = inspection.as_dict()
             changes = {"format": inspection.format, "num_rows": inspection.num_rows, "facts": facts, "error": None}
         except LorasmithError as problem:
             changes = {"error": problem.as_dict()}
         return self._changed(number, changes)
+
+    def _unpacked(self, dataset: Dataset) -> Path:
+        """Its file, or the folder that it is from now on; the archive goes only when that is written down."""
+        file = Path(dataset.file)
+        if not archive_kind(file):
+            return file
+        folder = folder_for(file)
+        num_bytes = unpack(file, folder, self.most_bytes)
+        self._changed(dataset.id, {"file": str(folder), "num_bytes": num_bytes})
+        file.unlink(missing_ok=True)
+        return folder
 
     def refuse(self, number: int, problem: LorasmithError) -> Dataset:
         """Say that nothing can be learnt from it, and why."""
@@ -97,6 +113,15 @@ class Datasets:
         """Raises UsageProblem while it is not known what it holds."""
         if not dataset.format and not dataset.error:
             raise UsageProblem(f"'{dataset.name}' is still being read", fix="Try again in a moment.")
+
+    def opened(self, number: int) -> Dataset:
+        """One whose rows can be looked at. Raises UsageProblem for an archive that is not unpacked yet; for one that could not
+        be, what is wrong with it."""
+        dataset = self.get(number)
+        if archive_kind(Path(dataset.file)):
+            self.require_read(dataset)
+            raise from_dict(dataset.error or {"what": f"'{dataset.name}' is not unpacked"})
+        return dataset
 
     def unread(self) -> Sequence[Dataset]:
         """Those of which it is not known yet what they hold."""
@@ -121,12 +146,12 @@ class Datasets:
             return session.scalars(asked).all()
 
     def delete(self, number: int) -> None:
-        """Its file goes; that there was one stays known to the trainings that learnt from it."""
+        """Its file or folder goes; that there was one stays known to the trainings that learnt from it."""
         dataset = self.get(number)
         with self.database.session() as session:
             session.get_one(Dataset, number).deleted_at = now()
         self.drop(Path(dataset.file))
 
     def drop(self, file: Path) -> None:
-        """Take a file away with the folder that `place` has made for it."""
+        """Take a file, or what was unpacked from it, away with the folder that `place` has made for it."""
         shutil.rmtree(file.parent, ignore_errors=True)

@@ -24,10 +24,10 @@ def edited(
 ) -> Dataset:
     """The next version: rows by their line as `changes` has them, without those that it has as None, with `added` at its end.
 
-    Rows that could not be read are left out. Raises UsageProblem for a line on which no row begins, DataProblem where nothing
-    would be left.
+    Rows that could not be read are left out. Raises UsageProblem for a line on which no row begins and for a folder, DataProblem
+    where nothing would be left.
     """
-    one = datasets.get(number)
+    one = _a_file(datasets, number)
     met: set[int] = set()
 
     def rows() -> Iterator[Row]:
@@ -48,8 +48,9 @@ def edited(
 
 
 def split(datasets: Datasets, reader: Reader, number: int, share: float, seed: int) -> tuple[Dataset, Dataset]:
-    """Two new datasets, the second with `share` (of 1) of the rows, drawn by the seed. Raises DataProblem for too few rows."""
-    one = datasets.get(number)
+    """Two new datasets, the second with `share` (of 1) of the rows, drawn by the seed. Raises DataProblem for too few rows,
+    UsageProblem for a folder."""
+    one = _a_file(datasets, number)
     usable = sum(not record.problem for record in read_records(Path(one.file)))
     held = round(usable * share)
     if not 0 < held < usable:
@@ -66,6 +67,18 @@ def split(datasets: Datasets, reader: Reader, number: int, share: float, seed: i
         part(f"{stem}-train{_SUFFIX}", of=lambda place: place not in apart),
         part(f"{stem}-heldout{_SUFFIX}", of=lambda place: place in apart),
     )
+
+
+def _a_file(datasets: Datasets, number: int) -> Dataset:
+    """Raises UsageProblem for a folder: rows of several files have no lines of their own, and what they name lies beside them."""
+    one = datasets.opened(number)
+    if Path(one.file).is_dir():
+        raise UsageProblem(
+            f"'{one.name}' is a folder, whose rows cannot be edited or split here",
+            why="They name files beside them, and may lie in several files.",
+            fix="Download it, change it, and upload it again as the next version; a training holds rows out by itself.",
+        )
+    return one
 
 
 def _written(datasets: Datasets, name: str, rows: Iterable[Row]) -> Path:

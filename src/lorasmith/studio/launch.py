@@ -45,6 +45,7 @@ def studio(*, on_start: Callable[[Opened], None] = lambda _: None, **options: ob
     spec = make_spec(StudioSpec, **options)
     database = Database(url_of(spec.database or settings.load().database_url, DATABASE_FILE))
     parts = Studio(database, is_locked=not is_loopback(spec.host))
+    parts.datasets.most_bytes = spec.max_body_mb * 10**6
     made = _account(parts, spec)
     app = create_app(parts, spec)
     config = uvicorn.Config(

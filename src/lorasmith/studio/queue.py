@@ -1,4 +1,4 @@
-"""Starts what waits, as far as the device has room, and finds what has died. Any number of servers may do so at one database."""
+"""Starts what waits, as far as there is room, and finds what has died. Any number of servers may do so at one database."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from lorasmith.core import paths
 from lorasmith.core.errors import LorasmithError, UsageProblem
 from lorasmith.store.tables import Task, now
 from lorasmith.studio.kinds import KINDS
+from lorasmith.studio.room import Place, Room
 from lorasmith.studio.tasks import LOCK_FILE, LOG_FILE, SILENT, Tasks, folder_of, this_host
 
 _LOOKS_EVERY_SECONDS = 0.5
@@ -20,20 +21,20 @@ _ELSEWHERE = 4 * SILENT
 
 
 class Queue:
-    """The queue of this machine. `at_once` is how many tasks that compute may run at the same time; `meanwhile` is
-    called once round."""
+    """The queue of this machine. `room` says whether one more task may compute, `others_at_once` how many others may run;
+    `meanwhile` is called once round."""
 
     def __init__(
         self,
         tasks: Tasks,
         *,
-        at_once: int = 1,
+        room: Room | None = None,
         others_at_once: int = 4,
         tell: Callable[[str], None] = lambda _: None,
         meanwhile: Callable[[], None] = lambda: None,
     ):
         self.tasks, self._tell, self._meanwhile = tasks, tell, meanwhile
-        self._room = {True: at_once, False: others_at_once}
+        self._room, self._others_at_once = room or Room(), others_at_once
         self._processes: list[subprocess.Popen[bytes]] = []
         self._stopped, self._woken = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._work, name="queue", daemon=True)
@@ -75,14 +76,23 @@ class Queue:
         running = self.tasks.running()
         self._find_dead(running)
         here = [task for task in running if task.host == this_host()]
+        computing = [task for task in here if task.kind in KINDS and KINDS[task.kind].computes]
+        others = len(here) - len(computing)
+        is_full = False
         for task in self.tasks.waiting():
             kind = KINDS.get(task.kind)
             if kind is None:
                 continue  # another version's
-            taken = sum(KINDS[one.kind].computes == kind.computes for one in here if one.kind in KINDS)
-            if taken < self._room[kind.computes] and self.tasks.take(task.id):
-                here.append(task)
-                self._start(task.id)
+            if not kind.computes:
+                if others < self._others_at_once and self.tasks.take(task.id):
+                    others += 1
+                    self._start(task.id, Place())
+                continue
+            place = None if is_full else self._room.place(task, computing)
+            is_full = place is None  # a small one does not overtake
+            if place and self.tasks.take(task.id, predicted={**task.predicted, "gpu": place.gpu}):
+                computing.append(self.tasks.get(task.id))
+                self._start(task.id, place)
 
     def _find_dead(self, running: Sequence[Task]) -> None:
         for task in running:
@@ -99,13 +109,14 @@ class Queue:
             else:
                 self.tasks.interrupted(task.id, task.process, task.heartbeat)
 
-    def _start(self, number: int) -> None:
+    def _start(self, number: int, place: Place) -> None:
         """A process that is nobody's child in what counts: no signal of ours reaches it, and it outlives us."""
         folder = paths.make_folder(folder_of(number))
-        environment = os.environ | {
-            "LORASMITH_HOME": str(paths.home()),
-            "LORASMITH_DATABASE_URL": self.tasks.database.url,
-        }
+        environment = (
+            os.environ
+            | place.variables(os.environ)
+            | {"LORASMITH_HOME": str(paths.home()), "LORASMITH_DATABASE_URL": self.tasks.database.url}
+        )
         with (folder / LOG_FILE).open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "lorasmith.studio.running", str(number)],

@@ -1,4 +1,7 @@
-"""A large dataset is read by a process of its own: `python -m lorasmith.studio.reading NUMBER`. The server stays small."""
+"""A large dataset is read, and an archive unpacked, by a process of its own: `python -m lorasmith.studio.reading NUMBER BYTES`.
+
+The server stays small.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from lorasmith.core.errors import LorasmithError, UsageProblem
 from lorasmith.store.database import Database, url_of
 from lorasmith.store.tables import Dataset, now
 from lorasmith.studio.datasets import Datasets
+from lorasmith.studio.members import archive_kind
 from lorasmith.studio.running import DATABASE_FILE
 
 _LOCK_FILE = ".reading"
@@ -32,15 +36,16 @@ class Reader:
 
     def read(self, dataset: Dataset) -> Dataset:
         """What it holds, where that is known at once; else as it is, and what it holds is written down when it is known."""
-        if dataset.num_bytes <= _AT_ONCE_BYTES:
+        if dataset.num_bytes <= _AT_ONCE_BYTES and not archive_kind(Path(dataset.file)):
             return self._datasets.read(dataset.id)
         environment = os.environ | {
             "LORASMITH_HOME": str(paths.home()),
             "LORASMITH_DATABASE_URL": self._datasets.database.url,
         }
         process = subprocess.Popen(
-            [sys.executable, "-m", "lorasmith.studio.reading", str(dataset.id)], env=environment, start_new_session=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            [sys.executable, "-m", "lorasmith.studio.reading", str(dataset.id), str(self._datasets.most_bytes)],
+            env=environment, start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )  # fmt: skip
         self._begun[dataset.id] = process, time.monotonic()
         return dataset
@@ -69,11 +74,12 @@ class Reader:
                 process.returncode = 0  # Python would complain that nobody waits for it; nobody is meant to
 
 
-def main(number: int) -> None:
-    """Read it, unless another process does."""
+def main(number: int, most_bytes: int) -> None:
+    """Read it, unless another process does. `most_bytes` is how large an archive may become."""
     database = Database(url_of(settings.load().database_url, DATABASE_FILE))
     try:
         datasets = Datasets(database)
+        datasets.most_bytes = most_bytes
         folder = Path(datasets.get(number).file).parent
         with contextlib.suppress(UsageProblem), paths.only_one(folder / _LOCK_FILE):
             datasets.read(number)
@@ -82,4 +88,4 @@ def main(number: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), int(sys.argv[2]))

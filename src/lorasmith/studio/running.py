@@ -62,7 +62,7 @@ class Running:
 
     def on_plan(self, predicted: Mapping[str, Any]) -> None:
         with self._lock:
-            self._changes["predicted"] = dict(predicted)
+            self._changes["predicted"] = {**self.task.predicted, **predicted}
             self._epochs = float(predicted.get("epochs", 0.0))
 
     def beat_until_over(self) -> None:

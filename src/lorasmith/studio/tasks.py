@@ -16,6 +16,7 @@ from lorasmith.core.specs import make_spec
 from lorasmith.store.database import Database
 from lorasmith.store.tables import OVER, Task, now
 from lorasmith.studio.kinds import KINDS
+from lorasmith.studio.rights import require_no_files
 
 SILENT = timedelta(seconds=15)
 """After so long without a heartbeat a process is looked for."""
@@ -39,18 +40,9 @@ class Tasks:
         self.database, self._is_shared = database, is_shared
 
     def require_allowed(self, params: Mapping[str, Any]) -> None:
-        """Raises UsageProblem for a file of this machine or an address that only its own user may name (SEC-1, SEC-3)."""
-        from lorasmith.data.tokenizer import TEMPLATES
-
-        template = str(params.get("template") or "")
-        if self._is_shared and template and template not in TEMPLATES:
-            raise UsageProblem(
-                "A template of your own cannot be named here", fix=f"Known: {', '.join(sorted(TEMPLATES))}."
-            )
-        if self._is_shared and params.get("prior_data"):
-            raise UsageProblem("Pictures of this machine cannot be named here", fix="Leave prior_data out.")
-        if self._is_shared and params.get("storage"):
-            raise UsageProblem("A database of your own cannot be named here", fix="Leave storage out.")
+        """Raises UsageProblem for what only this machine's own user may name."""
+        if self._is_shared:
+            require_no_files(params)
 
     # Made and asked for.
 
@@ -171,11 +163,11 @@ class Tasks:
         with self.database.session() as session:
             return session.scalars(select(Task).where(Task.status == "running").order_by(Task.id)).all()
 
-    def take(self, number: int) -> bool:
-        """Whether the task that waited is ours to start now: of all who ask one gets it."""
+    def take(self, number: int, **noted: Any) -> bool:
+        """Whether the task that waited is ours to start now, with what is noted of it: of all who ask one gets it."""
         changes = {
             "status": "running", "host": this_host(), "heartbeat": now(), "process": None, "started_at": now(),
-            "message": "Starting",
+            "message": "Starting", **noted,
         }  # fmt: skip
         return self._change(number, changes, "pending")
 

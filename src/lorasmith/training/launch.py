@@ -90,18 +90,19 @@ def train(
     facts = know_model(spec.model)
     python_for(facts.local_folder)  # what is missing is told before the data is read
     choose_trackers(spec.tracker)
-    folder = _new_run_folder(spec, facts)
+    folder = new_run_folder(spec, facts)
     existed = folder.exists()
     paths.make_folder(folder)
     try:
         return _run_training(planned(spec, facts, folder, on_event, on_plan), on_event, curves_port)
     except LorasmithError as problem:
         if problem.kind in _REFUSALS:
-            _leave_nothing(folder, existed)
+            leave_nothing(folder, existed)
         raise
 
 
-def _new_run_folder(spec: TrainSpec, facts: ModelFacts) -> Path:
+def new_run_folder(spec: TrainSpec, facts: ModelFacts) -> Path:
+    """Where a new training goes. Raises UsageProblem where there is one already."""
     if spec.output:
         folder = Path(spec.output).expanduser().absolute()
         if folder.is_file():
@@ -116,7 +117,7 @@ def _new_run_folder(spec: TrainSpec, facts: ModelFacts) -> Path:
     return paths.free_folder(settings.load().adapters_dir / paths.safe_name(f"{facts.id}-{stem}"))
 
 
-def _leave_nothing(folder: Path, existed: bool) -> None:
+def leave_nothing(folder: Path, existed: bool) -> None:
     """A training that was refused before its first checkpoint leaves no trace."""
     if (folder / "checkpoints" / "last").exists():
         return

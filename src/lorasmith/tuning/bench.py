@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import signal
 import socket
 import threading
-from collections.abc import Generator
+import time
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -136,3 +138,50 @@ def seats(job: TuneJob, processes: int, folder: Path, *, python: Path, needs: tu
     finally:
         for process in made:
             process.close()
+
+
+def at_work(
+    made: Sequence[Seat], work: Callable[[Seat], None], stopped: threading.Event, *, what: str, fix: str
+) -> None:
+    """Every seat at its work until nothing is left; Ctrl+C asks for a clean end and sets `stopped`. Raises the first error that
+    ended one, InterruptedRun with `what` and `fix` where it was stopped."""
+    troubles: list[Exception] = []
+
+    def worked(seat: Seat) -> None:
+        try:
+            work(seat)
+        except Exception as error:  # noqa: BLE001  it is raised again, in the main thread
+            troubles.append(error)
+            stopped.set()
+
+    def stop(*_: Any) -> None:
+        stopped.set()
+        for process in {id(seat.process): seat for seat in made}.values():
+            process.interrupt()
+
+    threads = [threading.Thread(target=worked, args=(seat,), daemon=True) for seat in made]
+    with _on_signal(stop):
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            threads[0].join(0.2)  # a join without an end would keep signals waiting
+            time.sleep(0 if threads[0].is_alive() else 0.2)
+    if stopped.is_set():
+        raise next(
+            (one for one in troubles if not isinstance(one, errors.InterruptedRun)),
+            errors.InterruptedRun(what, fix=fix),
+        )
+
+
+@contextlib.contextmanager
+def _on_signal(stop: Callable[..., None]) -> Generator[None]:
+    """Ctrl+C and a request to end call `stop`; in another thread than the main one nothing does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = [(one, signal.signal(one, stop)) for one in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        yield
+    finally:
+        for one, handler in before:
+            signal.signal(one, handler)

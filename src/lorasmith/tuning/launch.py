@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-import signal
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from lorasmith.training.launch import needed_packages
 from lorasmith.training.planning import planned
 from lorasmith.training.spec import DATA_FILE, WorkerSpec
 from lorasmith.tuning import space, variables
-from lorasmith.tuning.bench import Seat, seats
+from lorasmith.tuning.bench import Seat, at_work, seats
 from lorasmith.tuning.ledger import Entry, Ledger, study_folder
 from lorasmith.tuning.report import REPORT_FILE, TrialRow, TuneReport
 from lorasmith.tuning.score import Score, choose_score, measuring, told
@@ -127,7 +126,9 @@ def _searched(
     with search.heard_of():
         job = TuneJob(start=start, seats=trials.together)
         with seats(job, spec.jobs, folder, python=python, needs=needs) as made:
-            _worked(search, made)
+            at_work(
+                made, search.work, search.stopped, what="The search was stopped", fix="Go on with the same command."
+            )
             found = _measured(spec, score, start, search, made[0], log)
         search.wait_for_others()
     return found
@@ -201,48 +202,6 @@ def _likely(first: Mapping[str, Any], around: Mapping[str, tuple[Any, Any]]) -> 
     low, high = getattr(rate, "low", 0.0), getattr(rate, "high", 0.0)
     rates = [first["learning_rate"] * factor for factor in _RATES]
     return [{**first, "learning_rate": value} for value in rates if low <= value <= high]
-
-
-def _worked(search: Search, made: list[Seat]) -> None:
-    """Every bench at its work until nothing is left; Ctrl+C asks for a clean end. Raises the first error that ended one."""
-    troubles: list[Exception] = []
-
-    def work(seat: Seat) -> None:
-        try:
-            search.work(seat)
-        except Exception as error:  # noqa: BLE001  it is raised again, in the main thread
-            troubles.append(error)
-            search.stopped.set()
-
-    def stop(*_: Any) -> None:
-        search.stopped.set()
-        for process in {id(seat.process): seat for seat in made}.values():
-            process.interrupt()
-
-    threads = [threading.Thread(target=work, args=(seat,), daemon=True) for seat in made]
-    with _on_signal(stop):
-        for thread in threads:
-            thread.start()
-        while any(thread.is_alive() for thread in threads):
-            threads[0].join(0.2)  # a join without an end would keep signals waiting
-            time.sleep(0 if threads[0].is_alive() else 0.2)
-    if search.stopped.is_set():
-        stopped = errors.InterruptedRun("The search was stopped", fix="Go on with the same command.")
-        raise next((one for one in troubles if not isinstance(one, errors.InterruptedRun)), stopped)
-
-
-@contextlib.contextmanager
-def _on_signal(stop: Callable[..., None]) -> Generator[None]:
-    """Ctrl+C and a request to end call `stop`; in another thread than the main one nothing does."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = [(one, signal.signal(one, stop)) for one in (signal.SIGINT, signal.SIGTERM)]
-    try:
-        yield
-    finally:
-        for one, handler in before:
-            signal.signal(one, handler)
 
 
 class _Found:

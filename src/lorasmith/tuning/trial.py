@@ -11,11 +11,11 @@ from lorasmith.core.facts import DataFacts, ModelFacts
 from lorasmith.core.progress import amount
 from lorasmith.plan.choose import TrainPlan, choose
 from lorasmith.plan.hardware import HardwareFacts
-from lorasmith.plan.memory import held_once
 from lorasmith.training.planning import given_in
 from lorasmith.training.spec import TrialCourse, WorkerSpec
 from lorasmith.tuning import space
 from lorasmith.tuning.rungs import UNITS
+from lorasmith.tuning.sharing import fitting, free_for, held_together
 
 
 class Trials:
@@ -27,19 +27,7 @@ class Trials:
     ):
         self.start, self.facts, self.machine = start, facts, machine
         self.unit_rows = epochs * start.data_facts["num_train"] / UNITS
-        self.together = min(together, self._fitting())
-
-    def _fitting(self) -> int:
-        """How many trainings like the automatic choice there is memory for at the same time."""
-        plan = self.start.plan
-        once = held_once(self.facts, plan.method, plan.precision, on_gpu=plan.device == "cuda")
-        own = max(1, plan.predicted_peak_bytes - once)
-        return max(1, (self._free(plan) - once) // own)
-
-    def _free(self, plan: TrainPlan) -> int:
-        return plan.memory_bytes or (
-            self.machine.gpu_free_bytes if plan.device == "cuda" else self.machine.ram_free_bytes
-        )
+        self.together = fitting([start.plan] * together, facts, machine)
 
     def plan(self, params: Mapping[str, Any]) -> TrainPlan:
         """The plan of a trial. Raises DoesNotFitProblem where it would take more memory than there is."""
@@ -49,8 +37,8 @@ class Trials:
         plan = choose(
             given, self.facts, DataFacts(**self.start.data_facts), self.machine, can_quantize=self.start.can_quantize
         )
-        once = held_once(self.facts, plan.method, plan.precision, on_gpu=plan.device == "cuda")
-        share = once + (self._free(plan) - once) // self.together
+        once = held_together(plan, self.facts)
+        share = once + (free_for(plan, self.machine) - once) // self.together
         if plan.predicted_peak_bytes > share:  # rows at a time are given here, so that `choose` only reckons
             raise DoesNotFitProblem(f"It needs {amount(plan.predicted_peak_bytes)}, and {amount(share)} are free")
         every = max(1, round(self.unit_rows / plan.effective_batch))

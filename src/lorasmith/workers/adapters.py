@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from lorasmith.adapters.spec import AdapterJob, CombineSpec, ResizeSpec
 from lorasmith.core.errors import UsageProblem
 from lorasmith.core.events import Warn, Writer
+from lorasmith.env.records import is_trusted
 from lorasmith.families import FAMILIES
 from lorasmith.workers import lora, plain
 from lorasmith.workers.answering.adapters import is_plain
@@ -124,11 +125,16 @@ def resize(spec: ResizeSpec, source: Path, target: Path) -> dict[str, Any]:
     made: State = {name: side for name, side in state.items() if not name.endswith(_SIDES)}
     ranks: dict[str, int] = {}
     kept = whole = 0.0
-    before = 0
-    for name in [name for name in state if name.endswith(_SIDES[0])]:
+    downs = [name for name in state if name.endswith(_SIDES[0])]
+    before = max((state[name].shape[0] for name in downs), default=0)
+    if spec.rank and before and spec.rank >= before:
+        raise UsageProblem(
+            f"The adapter is of rank {before}, and {spec.rank} is not smaller", why="A higher rank would only add zeros to it.",
+            fix=f"Name a rank below {before}.",
+        )  # fmt: skip
+    for name in downs:
         layer = name.removesuffix(_SIDES[0])
         down, up = state[name], state[layer + _SIDES[1]]
-        before = max(before, down.shape[0])
         scale = lora.scaling(layer.removeprefix(plain.INSIDE), config.to_dict(), down.shape[0])
         left, values, right = _svd(down.flatten(1).float(), up.flatten(1).float() * scale)
         energy = values.square().cumsum(0) / values.square().sum().clamp(min=1e-30)
@@ -167,7 +173,9 @@ def take_in(job: AdapterJob, source: Path, events: Writer) -> None:
     if job.model_folder is None:
         raise ValueError("what is taken in needs its base")
     family = FAMILIES.get(job.family)
-    base = family.load(job.model_folder, dtype="float32", device="cpu", changes=job.changes)
+    base = family.load(
+        job.model_folder, dtype="float32", device="cpu", trust_remote_code=is_trusted(job.model_folder), changes=job.changes
+    )  # fmt: skip
     if source.is_file():
         _take_file(base, family.wearer(base), source, job.target, events)
         return
@@ -209,7 +217,8 @@ def _take_file(pipeline: Any, part: Any, file: Path, target: Path, events: Write
             )
         )
     state = peft.get_peft_model_state_dict(part, adapter_name="taken")
-    state = {plain.INSIDE + name: side for name, side in state.items()}
+    # Queries, keys and values that were one matrix share a side, which a safetensors file cannot say.
+    state = {plain.INSIDE + name: side.clone() for name, side in state.items()}
     lora.require_finite(file, state)
     config.base_model_name_or_path = None
     config.save_pretrained(target)

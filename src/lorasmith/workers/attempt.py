@@ -26,7 +26,7 @@ from lorasmith.training import report
 from lorasmith.training.spec import DATA_FILE, WorkerSpec
 from lorasmith.workers import comparison, lora
 from lorasmith.workers.course import Course
-from lorasmith.workers.learner import Learner, load_base, require_finite
+from lorasmith.workers.learner import Learner, load_base, require_finite, require_known
 from lorasmith.workers.rows import Rows
 from lorasmith.workers.runtime import give_blocks_back, is_out_of_memory, limit_memory
 from lorasmith.workers.samples import SampleTrainer, learning_for, readable
@@ -50,8 +50,8 @@ class Material:
     """What it makes of the held-out rows: `losses` and `answers`; None where there are none."""
 
 
-def gather(spec: WorkerSpec, events: Writer) -> Material:
-    """Read the rows and load the base. Raises errors of memory, and problems of the data or the weights."""
+def gather(spec: WorkerSpec, events: Writer, base: Any = None) -> Material:
+    """Read the rows and load the base, unless it is given. Raises errors of memory, and problems of the data or the weights."""
     plan, facts = spec.plan, DataFacts(**spec.data_facts)
     if plan.tight_memory:
         give_blocks_back()
@@ -60,20 +60,22 @@ def gather(spec: WorkerSpec, events: Writer) -> Material:
     rows = Rows(data, facts.threshold, "train", max_length=plan.max_length)
     _check_rows(rows, spec, events)
     validation = Rows(data, facts.threshold, "validation", max_length=plan.max_length, limit=plan.eval_rows)
-    model = load_base(spec, facts.largest_id)
+    model = load_base(spec) if base is None else base
+    if not spec.lesson:
+        require_known(model, facts.largest_id)
     knows = _learning(spec, model) if spec.lesson else load_tokenizer(spec.model_folder)
     if isinstance(knows, Learning):
         skip = spec.spec.skip_bad_rows
         rows = readable(rows, knows, skip_bad=skip, events=events)
         validation = readable(validation, knows, skip_bad=skip, events=events)
         _check_rows(rows, spec, events)
-    if plan.device == "cpu":
+    if plan.device == "cpu" and base is None:
         limit_memory(_room(plan))
-    base = None
+    before = None
     if len(validation):
-        base = comparison.of_base(model, validation, knows, spec)
-        require_finite(sum(base["losses"].values()), FAMILIES.get(spec.family).wearer(model), spec.model_folder)
-    return Material(knows, rows, validation, model, base)
+        before = comparison.of_base(model, validation, knows, spec)
+        require_finite(sum(before["losses"].values()), FAMILIES.get(spec.family).wearer(model), spec.model_folder)
+    return Material(knows, rows, validation, model, before)
 
 
 def _learning(spec: WorkerSpec, model: Any) -> Learning:
@@ -106,7 +108,7 @@ class Attempt:
         learning = material.knows if isinstance(material.knows, Learning) else None
         self.learner = Learner(spec, material.model, learning)
         trainer = self.make_trainer(material)
-        trainer.company = self.company if self.learner.is_packing else None
+        trainer.company = self.company
         course = self.course = Course(spec, self.events, trainer, self.learner, material.validation)
         trainer.add_callback(course)
         trainer.args.run_name = spec.run_folder.name

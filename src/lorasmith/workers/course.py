@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 import signal
@@ -67,7 +68,8 @@ class Course(TrainerCallback):
         self.asked_to_stop = False
         self.parent = os.getppid()
         self.started = self.step_started = self.last_told = self._now()
-        found = [] if spec.spec.no_tensorboard else [TRACKERS.get(name) for name in spec.trackers]
+        # Copies: several trainings may go on in one process, each with files of its own.
+        found = [] if spec.spec.no_tensorboard else [copy.copy(TRACKERS.get(name)) for name in spec.trackers]
         self.trackers = [one for one in found if isinstance(one, LocalTracker)]
         _LIVE.add(self)
         signal.signal(signal.SIGINT, self._on_signal)
@@ -151,6 +153,14 @@ class Course(TrainerCallback):
                 step, "whole_logits",
                 "the logits of all learnt tokens are held at once: this model changes them in a way that is not known here",
             )  # fmt: skip
+        if company := self.trainer.company:
+            self.trainer.goes_along = self.plan.packing and company.takes(self.trainer.model)
+            if not self.trainer.goes_along:
+                self._found(
+                    step,
+                    "alone",
+                    "its steps are computed by themselves: only plain LoRA over rows that are joined shares them",
+                )
         self.meter = energy.energy_meter(self.plan.device)
         self.started = self.step_started = self._now()
         self._tell(step)

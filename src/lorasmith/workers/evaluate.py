@@ -10,6 +10,7 @@ from typing import Any
 from lorasmith.core import paths
 from lorasmith.core.events import Progress, Writer
 from lorasmith.data.tokenizer import Tokenizer, load_tokenizer
+from lorasmith.env.records import is_trusted
 from lorasmith.evaluation.choose import chosen
 from lorasmith.evaluation.metrics import AUTO, metrics_of
 from lorasmith.evaluation.metrics.clip_score import PICTURES, RIGHT
@@ -32,7 +33,10 @@ def evaluate(text: str, events: Writer) -> dict[str, Any]:
     job = EvaluateJob.model_validate_json(text)
     rows = Rows(job.data_path, 0, "all", max_length=job.max_length, limit=job.spec.sample or 0)
     family = FAMILIES.get(job.family)
-    base = family.load(job.model_folder, dtype=job.precision, device=job.device, changes=job.changes)
+    base = family.load(
+        job.model_folder, dtype=job.precision, device=job.device, trust_remote_code=is_trusted(job.model_folder),
+        changes=job.changes,
+    )  # fmt: skip
     if job.lesson:
         learning = learning_for(job.family, job.model_folder, job.lesson, base, job.changes)
         model = lora.load_adapters(family.wearer(base), job.adapters)

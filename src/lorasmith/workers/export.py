@@ -13,11 +13,12 @@ from safetensors import safe_open
 
 from lorasmith.core import paths
 from lorasmith.core.errors import UsageProblem
-from lorasmith.core.events import Progress, Warn, Writer
+from lorasmith.core.events import Progress, Step, Warn, Writer
 from lorasmith.data.tokenizer import Tokenizer, load_tokenizer
+from lorasmith.env.records import is_trusted
 from lorasmith.exports.spec import ExportJob
 from lorasmith.families import FAMILIES
-from lorasmith.workers import lora, merging, plain
+from lorasmith.workers import diffusers_form, lora, merging, plain
 from lorasmith.workers.generate import answer_of, stop_ids
 from lorasmith.workers.runtime import run_job
 
@@ -36,6 +37,11 @@ def export(text: str, events: Writer) -> dict[str, Any]:
         answers["trained"] = _trained(job, events)
         if job.kind in ("merged", "adapter"):
             answers["exported"] = _exported(job, events)
+    elif job.kind == "merged" and job.reads_back:
+        events.send(Step(title="compare", note="weights read back"))
+        merging.require_merged(
+            job.model_folder, job.family, job.adapter, job.changes, job.target, dtype=_dtype(job.stored_dtype)
+        )
     paths.write_json(job.answers, answers)
     return {"seconds": seconds}
 
@@ -65,6 +71,7 @@ def _copy_adapter(job: ExportJob) -> None:
     for file in sorted(job.adapter.iterdir()):
         if file.is_file() and not file.name.startswith("training_state"):
             shutil.copyfile(file, job.target / file.name)
+    diffusers_form.write_beside(job.model_folder, job.target)
 
 
 def _all(file: Path) -> dict[str, torch.Tensor]:
@@ -104,7 +111,8 @@ def _write_gguf(job: ExportJob, tell: merging.Tell) -> None:
     changes = merging.deltas(job.adapter)
     if files is None or changes is None or not merging.fits_files(changes, files):
         raise UsageProblem(
-            "This adapter cannot be written into a GGUF file at once", why="It is more than LoRA on plain weights.",
+            "This adapter cannot be written into a GGUF file at once",
+            why="It is more than LoRA on plain weights, or it has some for layers that the base's files do not name.",
             fix="Merge it first, and export what comes of it:  lorasmith export MODEL --adapter NAME --to merged --out FOLDER",
         )  # fmt: skip
     write_model(
@@ -130,7 +138,10 @@ def _template(job: ExportJob) -> str:
 
 
 def _trained(job: ExportJob, events: Writer) -> list[dict[str, Any]]:
-    model = FAMILIES.get(job.family).load(job.model_folder, dtype=job.precision, device=job.device, changes=job.changes)
+    model = FAMILIES.get(job.family).load(
+        job.model_folder, dtype=job.precision, device=job.device, trust_remote_code=is_trusted(job.model_folder),
+        changes=job.changes,
+    )  # fmt: skip
     if job.adapter:
         model = lora.load_adapters(model, {"trained": job.adapter})
     tokenizer = load_tokenizer(job.model_folder, template=job.template)
@@ -149,10 +160,11 @@ def _exported(job: ExportJob, events: Writer) -> list[dict[str, Any]]:
     from transformers import AutoTokenizer
 
     folder = job.model_folder if job.kind == "adapter" else job.target
-    model = FAMILIES.get(job.family).load(folder, dtype=job.precision, device=job.device)
+    trust = is_trusted(job.model_folder)  # the code beside what was written is a copy of its base's
+    model = FAMILIES.get(job.family).load(folder, dtype=job.precision, device=job.device, trust_remote_code=trust)
     if job.kind == "adapter":
         model = lora.load_adapters(model, {"exported": job.target})
-    theirs: Any = AutoTokenizer.from_pretrained(folder)
+    theirs: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust)
     if job.kind == "adapter" and (job.target / _TEMPLATE).exists():
         theirs.chat_template = (job.target / _TEMPLATE).read_text(encoding="utf-8")
     if not theirs.chat_template:
@@ -179,7 +191,7 @@ def _said(
             eos_token_id=stops, pad_token_id=tokenizer.pad_id, output_scores=True, return_dict_in_generate=True,
         )  # fmt: skip
         tops = [scores[0].float().softmax(-1).topk(min(_TOP, scores.shape[-1])) for scores in out.scores]
-        answer = out.sequences[0, len(ids) :].tolist()
+        answer = out.sequences[0, -len(out.scores) :].tolist()  # an encoder-decoder's begin with a token of its own
         said.append({
             "ids": ids, "answer": [one for one in answer if one not in stops], "prompt": str(talk[-1]["content"]),
             "text": answer_of(answer, stops, tokenizer),

@@ -11,12 +11,14 @@ import transformers
 
 from lorasmith.core.errors import DataProblem, EnvironmentProblem
 from lorasmith.core.samples import ModelChanges
+from lorasmith.env.records import is_trusted
 from lorasmith.families import FAMILIES
 from lorasmith.families._learning import Learning
 from lorasmith.plan.choose import TrainPlan
 from lorasmith.training.spec import WorkerSpec, result_folder
 from lorasmith.workers import lora
 from lorasmith.workers.joined import join
+from lorasmith.workers.norms import use_quick_norms
 from lorasmith.workers.packing import use_packing
 
 _FILES_BESIDE = (
@@ -25,20 +27,19 @@ _FILES_BESIDE = (
 )  # fmt: skip
 
 
-def load_base(spec: WorkerSpec, largest_id: int = 0) -> Any:
-    """The untouched model, frozen, as the plan wants it in memory; `largest_id` is the largest token id in the data.
-
-    Raises DataProblem where the tokenizer knows more tokens than the model, EnvironmentProblem for damaged weights.
-    """
+def load_base(spec: WorkerSpec) -> Any:
+    """The untouched model, frozen, as the plan wants it in memory. Raises EnvironmentProblem for damaged weights."""
     plan = spec.plan
     # All weights are trained in fp32: in half precision most steps would be too small to change them.
     dtype = "float32" if plan.method == "full" else plan.precision
-    base = FAMILIES.get(spec.family).load(
+    return FAMILIES.get(spec.family).load(
         spec.model_folder, dtype=dtype, device=plan.device, quantization="4bit" if plan.method == "qlora" else "none",
-        changes=spec.changes,
+        trust_remote_code=is_trusted(spec.model_folder), changes=spec.changes,
     )  # fmt: skip
-    if spec.lesson:
-        return base
+
+
+def require_known(base: Any, largest_id: int) -> None:
+    """Raises DataProblem where the data's largest token id is of none that the model knows."""
     rows = base.get_input_embeddings().weight.shape[0]
     if largest_id >= rows:
         raise DataProblem(
@@ -46,7 +47,6 @@ def load_base(spec: WorkerSpec, largest_id: int = 0) -> Any:
             why="Tokens were added and the model's embeddings were not resized, or the two do not belong together.",
             fix="Use the tokenizer of this very model, or resize: model.resize_token_embeddings(len(tokenizer)).",
         )
-    return base
 
 
 def require_finite(loss: float, model: torch.nn.Module, folder: Path) -> None:
@@ -123,6 +123,8 @@ class Learner:
             self.model = lora.apply_lora(base, plan, name, tokens=new_tokens(base, spec.changes, learning))
             hold_statistics(self.model)
             self.is_joined = bool(join(self.model))
+            if self.is_joined:
+                use_quick_norms(self.model)
         self.is_packing = plan.packing and use_packing(self.model)
         if plan.checkpointing:
             # Not by the Trainer's argument: PEFT would then ask for gradients of the embeddings, and every frozen layer would be

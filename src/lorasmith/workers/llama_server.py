@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 _TYPES = {"f16": "GGML_TYPE_F16", "f32": "GGML_TYPE_F32"}
+_FLASH = {"auto": "AUTO", "on": "ENABLED", "off": "DISABLED"}
 
 
 def serve(arguments: Sequence[str] | None = None) -> None:
@@ -31,6 +32,7 @@ def serve(arguments: Sequence[str] | None = None) -> None:
     params.cache_type_k, params.cache_type_v = (
         getattr(xllamacpp.ggml_type, _TYPES[kind]) for kind in (asked.keys, asked.values)
     )
+    params.flash_attn_type = getattr(xllamacpp.llama_flash_attn_type, f"LLAMA_FLASH_ATTN_TYPE_{_FLASH[asked.flash]}")
     params.ui = params.endpoint_metrics = False
     over = threading.Event()
     for one in (signal.SIGINT, signal.SIGTERM):
@@ -49,6 +51,7 @@ def _asked(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("-ngl", dest="gpu_layers", type=int, default=-1)
     parser.add_argument("-ctk", dest="keys", choices=_TYPES, default="f16")
     parser.add_argument("-ctv", dest="values", choices=_TYPES, default="f16")
+    parser.add_argument("-fa", dest="flash", choices=_FLASH, default="auto")
     parser.add_argument("--lora", type=Path, action="append", default=[])
     parser.add_argument("--lora-init-without-apply", action="store_true")
     parser.add_argument("--host", default="127.0.0.1")

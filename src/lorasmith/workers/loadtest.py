@@ -99,8 +99,7 @@ def _problem(what: str, error: Exception, folder: Path) -> LorasmithError:
     if isinstance(error, ImportError):
         return _missing_package(what, error, why)
     if "trust_remote_code" in str(error):
-        files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.py"))
-        return untrusted(folder, ", ".join(files[:_SHOWN]) or "code that is not in its folder")
+        return untrusted(folder)
     return EnvironmentProblem(what, why=why, fix="The traceback is in the log.")
 
 

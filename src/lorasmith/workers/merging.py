@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -16,8 +16,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from lorasmith.core.errors import UsageProblem
+from lorasmith.core.errors import DataProblem, UsageProblem
 from lorasmith.core.samples import ModelChanges
+from lorasmith.env.records import is_trusted
 from lorasmith.families import FAMILIES
 from lorasmith.workers import lora, plain
 from lorasmith.workers.answering.adapters import is_plain
@@ -37,18 +38,28 @@ class Delta(NamedTuple):
     """Whether the weight is stored (in, out), as GPT-2's are."""
 
     def onto(self, weight: torch.Tensor) -> torch.Tensor:
-        """The merged weight in its own dtype; the sum is made in fp32."""
+        """The merged weight in fp32, for the caller to store as he likes. Raises UsageProblem where the shapes differ."""
         up, down = self.up.flatten(1), self.down.flatten(1)
         left, right = (down.T, up.T) if self.is_transposed else (up, down)
-        shape = (left.shape[0], right.shape[1])
-        if shape[0] * shape[1] != weight.numel():
+        own = (*left.shape[:1], *right.shape[1:]) if self.down.ndim == 2 else (len(up), *self.down.shape[1:])
+        if up.shape[1] != down.shape[0]:
+            raise UsageProblem(
+                "The adapter is damaged",
+                why=f"Its two sides for a weight are of ranks {down.shape[0]} and {up.shape[1]}.",
+            )
+        if own != tuple(weight.shape):
             raise UsageProblem(
                 "The adapter does not fit this model",
-                why=f"A weight is {'×'.join(map(str, weight.shape))}, and the adapter's is {'×'.join(map(str, shape))}.",
+                why=f"A weight is {_shape(weight.shape)}, and the adapter's is {_shape(own)}.",
+                fix="Give the model that it was trained on; adapter_config.json names it.",
             )
         wide = weight.to(torch.float32, copy=True)  # what is given may be the file itself
-        wide.view(shape).addmm_(left, right)
-        return wide.to(weight.dtype)
+        wide.view(left.shape[0], right.shape[1]).addmm_(left, right)
+        return wide
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return "×".join(map(str, shape))
 
 
 def deltas(adapter: Path | None) -> dict[str, Delta] | None:
@@ -65,16 +76,17 @@ def deltas(adapter: Path | None) -> dict[str, Delta] | None:
     lora.require_finite(adapter, state)
     if any(not name.endswith(_SIDES) for name in state):
         return None
+    sides = [{name.removesuffix(side) for name in state if name.endswith(side)} for side in _SIDES]
+    if halves := sorted(sides[0] ^ sides[1]):
+        raise UsageProblem(
+            f"The adapter in '{adapter}' is damaged",
+            why=f"It has half of the weights for '{halves[0].removeprefix(plain.INSIDE)}'.",
+            fix="Take it from where it was made once more: its file is not as it was written.",
+        )
     found: dict[str, Delta] = {}
-    for name, down in state.items():
-        if not name.endswith(_SIDES[0]):
-            continue
-        layer = name.removesuffix(_SIDES[0]).removeprefix(plain.INSIDE)
-        up = state.get(name.replace(*_SIDES))
-        if up is None:
-            raise UsageProblem(
-                f"The adapter in '{adapter}' is damaged", why=f"It has half of the weights for '{layer}'."
-            )
+    for stem in sorted(sides[0]):
+        down, up = (state[stem + side] for side in _SIDES)
+        layer = stem.removeprefix(plain.INSIDE)
         scaled = up.float() * lora.scaling(layer, config, down.shape[0])
         found[f"{layer}.weight"] = Delta(down.float(), scaled, bool(config.get("fan_in_fan_out")))
     return found
@@ -104,7 +116,7 @@ def fits_files(changes: dict[str, Delta], files: list[Path]) -> bool:
 
 
 def tensors(files: list[Path], changes: dict[str, Delta]) -> Iterator[tuple[str, torch.Tensor]]:
-    """Each tensor of the files with what an adapter adds to it, one at a time."""
+    """Each tensor of the files with what an adapter adds to it, one at a time; where that is something, in fp32."""
     for file in files:
         with safe_open(file, framework="pt") as opened:
             for name in opened.keys():  # noqa: SIM118  no dictionary
@@ -125,7 +137,8 @@ def merge_files(files: list[Path], changes: dict[str, Delta], base: Path, target
             _copy(source, sink, 8 + head)
             for entry in _entries(source, head):
                 if entry.name in changes:
-                    merged = changes[entry.name].onto(opened.get_tensor(entry.name)).contiguous()
+                    weight = opened.get_tensor(entry.name)
+                    merged = changes[entry.name].onto(weight).to(weight.dtype).contiguous()
                     sink.write(memoryview(merged.view(torch.uint8).numpy()))
                 else:
                     source.seek(8 + head + entry.start)
@@ -159,20 +172,52 @@ def merge_loaded(
     """By PEFT, with the model in memory in fp32, saved in `dtype`: for all that `deltas` cannot say. Weights that are stored
     quantized are widened first."""
     family = FAMILIES.get(family_name)
-    whole = family.load(folder, dtype="float32", device="cpu", changes=changes)
-    if getattr(whole, "is_quantized", False):
-        whole = _widened(whole)
-    wearer = family.wearer(whole)
-    merged = lora.load_adapters(wearer, {"merged": adapter}).merge_and_unload(adapter_names=["merged"])
+    trust = is_trusted(folder)
+    whole, wearer, merged = _merged(folder, family_name, adapter, changes)
     holder = _holder(whole, wearer)
     if holder is not None:
         setattr(*holder, merged)
     saved: Any = whole if whole is not wearer else merged
     saved.to(getattr(torch, dtype))
     saved.save_pretrained(target)
-    processor = family.processor(folder, merged if whole is wearer else whole, changes=changes)
+    processor = family.processor(folder, merged if whole is wearer else whole, trust_remote_code=trust, changes=changes)
     if hasattr(processor, "save_pretrained"):
         processor.save_pretrained(target)
+
+
+def _merged(folder: Path, family_name: str, adapter: Path | None, changes: ModelChanges) -> tuple[Any, Any, Any]:
+    """The base in fp32, its part that takes adapters, and that part as PEFT merges it."""
+    family = FAMILIES.get(family_name)
+    whole = family.load(
+        folder, dtype="float32", device="cpu", trust_remote_code=is_trusted(folder), changes=changes
+    )  # fmt: skip
+    if getattr(whole, "is_quantized", False):
+        whole = _widened(whole)
+    wearer = family.wearer(whole)
+    if adapter is None:
+        return whole, wearer, wearer
+    return whole, wearer, lora.load_adapters(wearer, {"merged": adapter}).merge_and_unload(adapter_names=["merged"])
+
+
+def require_merged(
+    folder: Path, family_name: str, adapter: Path | None, changes: ModelChanges, target: Path, *, dtype: str
+) -> None:  # fmt: skip
+    """Read `target` back as any other program would, and compare each weight with what PEFT makes of base and adapter: for models
+    that no prompt can be put to. Raises DataProblem where one differs by more than `dtype` rounds."""
+    wanted = dict(_merged(folder, family_name, adapter, changes)[2].state_dict())
+    own = dict(_merged(target, family_name, None, ModelChanges())[2].state_dict())
+    rounding = 2 * torch.finfo(getattr(torch, dtype)).eps
+    for name, weight in wanted.items():
+        other = own.get(name)
+        is_same = other is not None and other.shape == weight.shape
+        if is_same and weight.is_floating_point():  # what cancels out is rounded as what it came of
+            is_same = torch.allclose(other, weight, rtol=rounding, atol=float(1e-2 * rounding * weight.abs().mean()))
+        if not is_same:
+            raise DataProblem(
+                "The exported model is not the one that was trained, and is not kept",
+                why=f"'{name}' is another weight when its files are read back.",
+                fix="--allow-mismatch keeps it all the same.",
+            )
 
 
 def _widened(model: Any) -> Any:

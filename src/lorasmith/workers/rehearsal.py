@@ -18,8 +18,9 @@ import torch
 
 from lorasmith.training.report import peak_memory_bytes
 from lorasmith.training.spec import WorkerSpec
-from lorasmith.workers.joined import join, part
+from lorasmith.workers.joined import join, part, relate
 from lorasmith.workers.measure import AGREES, answer_scores
+from lorasmith.workers.norms import use_own_norms, use_quick_norms
 from lorasmith.workers.rows import Rows
 from lorasmith.workers.trainer import Run
 
@@ -148,19 +149,20 @@ def packing_agrees(model: Any, rows: Rows, pad: int, device: str) -> bool:
 def joining_agrees(trainer: Run) -> bool:
     """Whether two short rows have the same loss and gradient by layers that are joined as by PEFT's own. Where not, the model has
     PEFT's own afterwards."""
-    company, trainer.company = trainer.company, None
     with _generators_kept():
         batch = trainer.collate(_two_short_rows(trainer.rows))
+        relate(trainer.model, lambda: _learnt(trainer, batch))
         generator = torch.get_rng_state()
         quick = _learnt(trainer, batch)
         part(trainer.model)
+        use_own_norms(trainer.model)
         torch.set_rng_state(generator)
         plain = _learnt(trainer, batch)
     within = AGREES[torch.float32 if trainer.plan.precision == "float32" else torch.bfloat16]
     agrees = all(abs(one - other) <= within * max(abs(other), 1e-3) for one, other in zip(quick, plain, strict=True))
     if agrees:
         join(trainer.model)
-    trainer.company = company if agrees else None
+        use_quick_norms(trainer.model)
     return agrees
 
 

@@ -15,6 +15,7 @@ from transformers import TrainingArguments
 from lorasmith.core.errors import DataProblem, UsageProblem
 from lorasmith.core.events import Progress, Warn, Writer
 from lorasmith.core.samples import ModelChanges
+from lorasmith.env.records import is_trusted
 from lorasmith.families import FAMILIES
 from lorasmith.families._learning import Learning
 from lorasmith.families._lessons import lesson_for
@@ -37,7 +38,8 @@ def learning_for(family: str, folder: Path, format_name: str, model: Any, change
     lesson = lesson_for(plugin.lessons(facts), format_name)
     if lesson is None:
         raise UsageProblem(f"This model learns nothing from {format_name}")
-    return lesson.make(model, plugin.processor(folder, model, changes=changes), changes)
+    processor = plugin.processor(folder, model, trust_remote_code=is_trusted(folder), changes=changes)
+    return lesson.make(model, processor, changes)
 
 
 def readable(rows: Rows, learning: Learning, *, skip_bad: bool, events: Writer) -> Rows:

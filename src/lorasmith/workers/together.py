@@ -19,8 +19,9 @@ from accelerate.state import GradientState
 from greenlet import getcurrent, greenlet
 from torch import nn
 
-from lorasmith.workers.joined import JoinedLinear, Part, adapter_of, through
+from lorasmith.workers.joined import JoinedLinear, Part, adapter_of, output_of, relate
 from lorasmith.workers.measure import AGREES, answer_scores
+from lorasmith.workers.norms import use_quick_norms
 from lorasmith.workers.packing import use_packing
 from lorasmith.workers.rows import IGNORED
 
@@ -55,8 +56,11 @@ class _Layer(nn.Module):
         super().__init__()
         self.base, self.parts = base, parts
 
+    def learns(self, x: torch.Tensor) -> bool:
+        return x.is_floating_point()
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return through(x, self.base, self.parts)
+        return output_of(self, x)
 
 
 class Common:
@@ -65,6 +69,7 @@ class Common:
     def __init__(self, base: Any):
         self.model = shared(base).requires_grad_(False)
         self.can_pack = use_packing(self.model)
+        use_quick_norms(self.model)
         self._batches: Sequence[Batch] = ()
         self._edges: list[tuple[int, int]] = []
         head = self.model.get_output_embeddings()
@@ -209,6 +214,7 @@ class Company:
             model.eval()
         try:
             with batches[0].autocast():
+                relate(self._common.model, lambda: self._common.losses(batches))
                 ours, _ = self._common.losses(batches)
                 alone = [answer_scores(batch.model, batch.inputs)[0].nll.sum() for batch in batches]
         finally:

@@ -112,7 +112,9 @@ class Run(Trainer):
                 self.remove_callback(callback)
 
     company: Company | None = None
-    """The trainings that its steps are computed with, where there are any."""
+    """The trainings over the same base in this process, where there are any."""
+    goes_along = False
+    """Whether its steps are computed with theirs."""
     ahead: Mapping[str, Any] = MappingProxyType({})
     """Options of DataLoader for those that make batches while the model computes."""
 
@@ -121,7 +123,7 @@ class Run(Trainer):
     def collate(self, indices: Sequence[int]) -> dict[str, torch.Tensor]:
         """The batch of these rows: packed where padding would be more than packing costs, else padded. Both learn the same."""
         lengths = [self.rows.lengths[index] for index in indices]
-        is_even = sum(lengths) > _EVEN * len(lengths) * max(lengths) and not self.company
+        is_even = sum(lengths) > _EVEN * len(lengths) * max(lengths) and not self.goes_along
         return self.rows.batch(indices, self.pad) if is_even or not self.plan.packing else self.rows.packed(indices)
 
     def losses(self, model: Any, inputs: dict[str, torch.Tensor]) -> tuple[torch.Tensor, int]:
@@ -166,7 +168,7 @@ class Run(Trainer):
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
         """The loss of a micro-batch that has been walked back: alone, or with those of others."""
-        if self.company is None or not self.plan.packing or not self.company.takes(model):
+        if self.company is None or not self.goes_along:
             return super().training_step(model, inputs, num_items_in_batch)
         model.train()
         inputs = self._prepare_inputs(inputs)

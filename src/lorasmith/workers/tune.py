@@ -73,16 +73,18 @@ class Bench:
         return self.material
 
     def train(self, spec: WorkerSpec, tell: Callable[[dict[str, Any]], None] = _nobody) -> Trained | Trouble:
-        """Train a trial to its next pause, or to its end; its adapter and report are then in its folder. `tell` hears of it."""
-        material = self.load()
-        if not isinstance(material.knows, Learning):  # which has hold of the very model that it was made for
-            material = replace(material, model=shared(material.model))
+        """Train a trial to its next pause, or to its end; its adapter and report are then in its folder. What is no trial of a
+        search has rows of its own. `tell` hears of it."""
+        shares = self.load()
         attempt: Attempt | None = None
         with paths.only_one(spec.run_folder / LOCK_FILE), _Told(spec.run_folder / "events.jsonl", tell) as told:
             try:
+                material = shares if spec.trial else gather(spec, told, shares.model)
+                if not isinstance(material.knows, Learning):  # which has hold of the very model that it was made for
+                    material = replace(material, model=shared(material.model))
                 attempt = Attempt(spec, told, material=material, company=self.company)
                 attempt.run()
-                if attempt.course.stop_reason in _AT_THEIR_END:
+                if spec.trial is None or attempt.course.stop_reason in _AT_THEIR_END:
                     finish(attempt)
                 result = _trained(attempt)
             except Diverged as error:

@@ -4,6 +4,7 @@ import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { session } from "~/shared/api/key";
 import { watchServer } from "~/shared/api/server";
+import "./languages";
 import { App } from "./App";
 
 // Behind a studio, the session that the reader has there counts here.

@@ -1,5 +1,5 @@
 /** The studio's API as the server has it: shapes and calls. */
-import { api } from "~/shared/api/http";
+import { api, request } from "~/shared/api/http";
 import type { Schema } from "~/shared/api/types";
 
 export type Status = "pending" | "running" | "completed" | "failed" | "stopped" | "interrupted";
@@ -98,14 +98,20 @@ export interface Dataset {
   facts: Partial<DatasetFacts>;
   error: Problem | null;
   created_at: string;
-  /** Whether it is known what it holds: of a large file only a while after its upload. */
+  /** Whether it is known what it holds: of a large file and of an archive only a while after its upload. */
   is_read: boolean;
+  /** What an archive was unpacked to. Its rows cannot be edited. */
+  is_folder: boolean;
 }
 
 export interface Row {
   line: number;
   row: Record<string, unknown>;
   problem: string;
+  /** Of a folder, the file that it stands in or is. */
+  file: string;
+  /** Of a folder, the pictures and recordings that its columns name. */
+  media: Record<string, string[]>;
 }
 
 /** A row as a model reads it: pieces of text, and which of them are learnt. */
@@ -116,6 +122,7 @@ export interface SeenRow {
   num_learnt: number;
   is_cut: boolean;
   problem: string;
+  media: string[];
 }
 
 export interface Model {
@@ -372,6 +379,14 @@ export interface AnswerRow {
   change: number | null;
 }
 
+/** What a task has left so far, also one that was stopped or has failed after it had saved. */
+export interface Results {
+  /** Its folder; empty while there is none. */
+  adapter: string;
+  report: boolean;
+  manifest: boolean;
+}
+
 /** How to do a task again elsewhere. */
 export interface Command {
   shell: string;
@@ -460,6 +475,7 @@ export interface TuneAsked {
   dataset_id: number;
   task_name?: string;
   fine_tuning_params: { use_llm_judge: boolean; judge_model_id: string; base_model_name: string; n_trials: number };
+  tuning_params?: Record<string, unknown>;
 }
 export interface TaskQuery {
   status?: string;
@@ -483,6 +499,8 @@ export const tasks = {
   command: (id: number) => get<Command>(`/tasks/${id}/command`),
   answers: (id: number) => get<AnswerRow[]>(`/tasks/${id}/answers`),
   trials: (id: number) => get<Trials>(`/tasks/${id}/trials`),
+  results: (id: number) => get<Results>(`/tasks/${id}/results`),
+  manifestPath: (id: number) => at(`/tasks/${id}/manifest`),
   /** Downloads; 404 while there is none. */
   adapterPath: (id: number) => at(`/tasks/${id}/adapter`),
   reportPath: (id: number) => at(`/tasks/${id}/report`),
@@ -512,6 +530,8 @@ export const datasets = {
   sample: () => post<Dataset>("/datasets/sample"),
   delete: (id: number) => remove(`/datasets/${id}`),
   filePath: (id: number) => at(`/datasets/${id}/file`),
+  /** A picture or a recording of a folder. */
+  media: async (id: number, name: string) => (await request(at(`/datasets/${id}/media`, { name }), { accept: "*/*" })).blob(),
   uploadPath: at("/upload-dataset"),
 };
 

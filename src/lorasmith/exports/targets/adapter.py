@@ -9,6 +9,8 @@ from lorasmith.exports._work import compared, reported, sizes, whole_folder, wri
 from lorasmith.exports.parity import EXACT
 from lorasmith.exports.spec import ExportReport
 
+_COPIED = "Only models that write texts can be asked: these are the adapter's own files, byte for byte."
+
 
 class AdapterFolder(Target):
     name = "adapter"
@@ -23,7 +25,7 @@ class AdapterFolder(Target):
         def fill(folder: Path) -> None:
             made = written(wish, "adapter", folder)
             parity = compared(wish, made, form=EXACT, reader="PEFT")
-            found.append(reported(wish, self.name, wish.out, folder, made, parity, []))
+            found.append(reported(wish, self.name, wish.out, folder, made, parity, [] if parity else [_COPIED]))
 
         whole_folder(wish.out, fill, need_bytes=2 * sum(sizes(wish.adapter or wish.out).values()))
         return found[0]

@@ -39,6 +39,7 @@ _UNKNOWN, _FORBIDDEN = 401, 403
 class ToHub(Target):
     name = "hub"
     title = "A repository on the Hugging Face Hub"
+    own_options = ("repo", "merged", "public", "dry_run", "dequantize")
 
     def export(self, wish: Wish) -> ExportReport:
         is_merged = wish.spec.merged or wish.adapter is None

@@ -4,36 +4,43 @@ from __future__ import annotations
 
 import contextlib
 import re
+import secrets
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
 from lorasmith.core import paths
 from lorasmith.core.errors import DataProblem, LorasmithError, UsageProblem
+from lorasmith.core.events import Listener, Step, Warn
 from lorasmith.core.paths import read_json
 from lorasmith.core.templates import START, STOP
 from lorasmith.data.tokenizer import Tokenizer, load_tokenizer
-from lorasmith.exports import EXPORTS
+from lorasmith.engines._base import GenerateRequest
+from lorasmith.engines._sampling import own_defaults, sampling_of
 from lorasmith.exports._base import Target, Wish
 from lorasmith.exports._modelfile import Turns, modelfile, turns_of
+from lorasmith.exports._work import require_equal
 from lorasmith.exports.ollama import Ollama
-from lorasmith.exports.parity import ParityReport, ParityRow
+from lorasmith.exports.parity import ParityReport, Said, TextRow, limit_of
 from lorasmith.exports.spec import ExportReport
+from lorasmith.exports.targets import gguf
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*(:[A-Za-z0-9._-]+)?")
-_PARAMETERS = ("temperature", "top_p", "top_k", "min_p")
 _LICENCES = ("LICENSE", "LICENSE.txt", "LICENSE.md")
-_SMOKE_TOKENS = 32
+_ASKED = 5
+"""So many prompts are asked of Ollama itself: it computes each alone."""
+_MOST_CONTEXT = 8192
+"""Tokens. What Ollama keeps of them is in memory from the start: a model of 8 billion parameters takes 1 GiB for these."""
 FILE = "Modelfile"
 
 
 class ToOllama(Target):
     name = "ollama"
     title = "A model in Ollama"
+    own_options = ("quantize", "system")
 
     def lacks(self, wish: Wish) -> str:
-        if wish.spec.adapter_only:
-            return "Ollama takes the merged model: leave --adapter-only out."
-        return EXPORTS.get("gguf").lacks(wish)
+        return gguf.plugin.lacks(wish)
 
     def export(self, wish: Wish) -> ExportReport:
         name = ollama_name(wish.spec.name or wish.name.lower())
@@ -46,86 +53,104 @@ class ToOllama(Target):
         turns = turns_of(tokenizer, adds_bos=adds_bos(wish.facts.local_folder, tokenizer))
         client = Ollama()
         client.version()  # before minutes are spent on the file
-        made = EXPORTS.get("gguf").export(wish)
+        made, trained = gguf.plugin.made(wish)
         file = Path(made.place)
-        wanted = self._wanted(wish, tokenizer, turns)
+        wanted = _wanted(wish, tokenizer, turns)
         text = modelfile(
             file.name, wanted["template"], stops=wanted["parameters"]["stop"], system=wanted.get("system", ""),
             parameters={key: value for key, value in wanted["parameters"].items() if key != "stop"},
             licence=wanted.get("license", ""),
         )  # fmt: skip
         paths.write_text(file.parent / FILE, text)
+        _require_same_prompts(wish, tokenizer, turns)
         digest = client.upload(file, wish.listener)
-        client.create(name, {"files": {file.name: digest}, **wanted}, wish.listener)
-        try:
-            parity = self._compared(wish, client, name, tokenizer, turns)
-        except LorasmithError:
-            with contextlib.suppress(LorasmithError):
-                client.remove(name)
-            raise
-        return made.model_copy(
-            update={
-                "target": self.name,
-                "place": f"{name} in Ollama at {client.url}",
-                "parity": _both(made.parity, parity),
-            }
-        )
-
-    def _wanted(self, wish: Wish, tokenizer: Tokenizer, turns: Turns) -> dict[str, Any]:
-        folder = wish.facts.local_folder
-        own = read_json(folder / "generation_config.json")
-        ends = [tokenizer.encoder.id_to_token(one) for one in sorted(tokenizer.end_ids)]
-        stops = list(dict.fromkeys([*filter(None, ends), *filter(None, [turns.user[0].strip()])]))
-        parameters: dict[str, Any] = {"stop": stops}
-        parameters |= {name: own[name] for name in _PARAMETERS if isinstance(own.get(name), int | float)}
-        licence = next((folder / one for one in _LICENCES if (folder / one).is_file()), None)
-        system = wish.spec.system or turns.default_system
-        return {
-            "template": turns.template(), "parameters": parameters,
-            **({"system": system} if system else {}),
-            **({"license": licence.read_text(encoding="utf-8", errors="replace")} if licence else {}),
-        }  # fmt: skip
-
-    def _compared(self, wish: Wish, client: Ollama, name: str, tokenizer: Tokenizer, turns: Turns) -> list[ParityRow]:
-        """What the template makes of the prompts, and that Ollama answers at all.
-
-        Raises DataProblem where a prompt becomes another than the model was trained on, unless that is to be kept.
-        """
-        begin = tokenizer.bos if adds_bos(wish.facts.local_folder, tokenizer) else ""
-        rows = [_row(talk, tokenizer, begin + turns.render(talk)) for talk in wish.conversations]
-        wrong = next((row for row in rows if not row.same_ids), None)
-        if wrong and not wish.spec.allow_mismatch:
-            fix = "--allow-mismatch keeps it."
-            raise DataProblem("Ollama's template writes a prompt otherwise", why=wrong.difference, fix=fix)
-        if wish.conversations and not client.chat(name, wish.conversations[0], max_new_tokens=_SMOKE_TOKENS).get(
-            "message"
-        ):
-            raise DataProblem(
-                f"'{name}' does not answer in Ollama", fix="See Ollama's log; --to gguf works without it."
-            )
-        return rows
+        with _on_trial(client, name, {"files": {file.name: digest}, **wanted}, wish.listener) as trial:
+            parity = _compared(wish, client, trial, trained, made)
+            client.copy(trial, name)
+        place = f"{name} in Ollama at {client.url}"
+        return made.model_copy(update={"target": self.name, "place": place, "parity": parity})
 
 
-def _row(talk: list[dict[str, Any]], tokenizer: Tokenizer, own: str) -> ParityRow:
-    wanted = tokenizer.render(talk, prompt=True).replace(START, "").replace(STOP, "")  # type: ignore[arg-type]
-    same = own == wanted
-    difference = "" if same else _parting(wanted, own)
-    return ParityRow(
-        prompt=str(talk[-1]["content"]), same_ids=same, same_answer=True, distance=0.0, difference=difference
-    )
+@contextlib.contextmanager
+def _on_trial(client: Ollama, name: str, wanted: dict[str, Any], listener: Listener) -> Generator[str]:
+    """The model under a name of its own for as long as it is tried, so that the user's of that name stays until it has passed."""
+    trial = f"{name.partition(':')[0]}-trial-{secrets.token_hex(4)}"
+    try:
+        client.create(trial, wanted, listener)
+        yield trial
+    finally:
+        with contextlib.suppress(LorasmithError):
+            client.remove(trial)
 
 
-def _both(file: ParityReport | None, rows: list[ParityRow]) -> ParityReport | None:
-    """The file's comparison, in which a prompt counts as equal where Ollama's template writes it equally, too."""
-    if file is None:
-        return None
-    joined = [
-        one.model_copy(
-            update={"same_ids": one.same_ids and other.same_ids, "difference": one.difference or other.difference}
-        )
-        for one, other in zip(file.rows, rows, strict=True)
+def _wanted(wish: Wish, tokenizer: Tokenizer, turns: Turns) -> dict[str, Any]:
+    """Template, parameters, system and licence, as Ollama's API takes them."""
+    folder = wish.facts.local_folder
+    ends = [tokenizer.encoder.id_to_token(one) for one in sorted(tokenizer.end_ids)]
+    stops = list(dict.fromkeys([*filter(None, ends), *filter(None, [turns.user[0].strip()])]))
+    licence = next((folder / one for one in _LICENCES if (folder / one).is_file()), None)
+    system = wish.spec.system or turns.default_system
+    return {
+        "template": turns.template(), "parameters": {"stop": stops, **_parameters(folder, wish.facts.max_positions)},
+        **({"system": system} if system else {}),
+        **({"license": licence.read_text(encoding="utf-8", errors="replace")} if licence else {}),
+    }  # fmt: skip
+
+
+def _parameters(folder: Path, context: int | None) -> dict[str, int | float]:
+    """Each said outright, as the model is served here: Ollama's own defaults draw, punish repetition and forget early."""
+    asked = GenerateRequest(prompt_ids=[], max_tokens=0)
+    own = sampling_of(asked, own_defaults(folder))
+    return {
+        "num_ctx": min(context or _MOST_CONTEXT, _MOST_CONTEXT), "temperature": own.temperature, "top_p": own.top_p,
+        "top_k": own.top_k, "min_p": own.min_p, "repeat_penalty": own.repetition_penalty,
+    }  # fmt: skip
+
+
+def _require_same_prompts(wish: Wish, tokenizer: Tokenizer, turns: Turns) -> None:
+    """Raises DataProblem where Ollama's template makes other prompts than the model learnt from, unless they are to be kept."""
+    begin = tokenizer.bos if adds_bos(wish.facts.local_folder, tokenizer) else ""
+    for talk in wish.conversations:
+        wanted = tokenizer.render(talk, prompt=True).replace(START, "").replace(STOP, "")  # type: ignore[arg-type]
+        own = begin + turns.render(talk)
+        if own == wanted:
+            continue
+        what, why = "Ollama's template writes a prompt otherwise", _parting(wanted, own)
+        if not wish.spec.allow_mismatch:
+            raise DataProblem(what, why=why, fix="--allow-mismatch keeps it.")
+        wish.listener(Warn(message=f"{what}: {why}."))
+        return
+
+
+def _compared(
+    wish: Wish, client: Ollama, name: str, trained: Sequence[Said], made: ExportReport
+) -> ParityReport | None:
+    """What Ollama says to the first prompts, beside what the trained model does; None where nothing could be asked.
+
+    Raises DataProblem where it says nothing, or too often something else, unless that is to be kept.
+    """
+    asked = list(zip(wish.conversations, trained, strict=True))[:_ASKED]
+    if not asked:
+        return made.parity
+    wish.listener(Step(title="compare", note="answered by Ollama"))
+    told = [client.chat(name, talk, max_new_tokens=wish.max_new_tokens).strip() for talk, _ in asked]
+    if not any(told):
+        own = name.rpartition("-trial-")[0]
+        raise DataProblem(
+            f"'{own}' does not answer in Ollama, and is not kept there", why=f"{len(told)} prompts got no word back.",
+            fix="See Ollama's log; --to gguf works without it.",
+        )  # fmt: skip
+    due = [row.same_answer for row in made.parity.rows] if made.parity else [True] * len(asked)
+    texts = [
+        TextRow(prompt=one.prompt, trained=one.text, exported=text, is_due=is_due)
+        for (_, one), text, is_due in zip(asked, told, due, strict=False)
     ]
-    return file.model_copy(update={"rows": joined, "reader": f"{file.reader}, and Ollama's template"})
+    form = wish.spec.quantize or gguf.USUAL
+    file = made.parity or ParityReport(form=form, limit=limit_of(form), reader="", rows=[])
+    readers = " and ".join(filter(None, [file.reader, "Ollama"]))
+    report = file.model_copy(update={"texts": texts, "reader": readers})
+    require_equal(report, wish)
+    return report
 
 
 def adds_bos(folder: Path, tokenizer: Tokenizer) -> bool:

@@ -115,7 +115,7 @@ def serve(asked: ServingRequest, studio: Here) -> ServingShown:
 async def forward(number: Number, path: str, request: Request, studio: Here) -> Response:
     """What the server itself answers, and its page, which asks below its own address."""
     if not path and request.method == "GET":
-        return answer_page(PAGE)
+        return answer_page(PAGE, request)
     if path not in _FORWARDED:
         raise NotFoundProblem("There is no such route", fix="See /api/docs.")
     task = await anyio.to_thread.run_sync(_serve_task, studio, number)

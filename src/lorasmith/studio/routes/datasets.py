@@ -10,26 +10,28 @@ from typing import Annotated, Any
 
 import anyio
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict, Field, computed_field
 
 from lorasmith import flow
 from lorasmith.core.errors import LorasmithError, UsageProblem
 from lorasmith.data.examples import Example
 from lorasmith.data.load import open_source
-from lorasmith.data.records import read_records
+from lorasmith.data.records import Record, read_records
 from lorasmith.data.sample import SampleRow, sample_row
 from lorasmith.data.tokenizer import Tokenizer, load_tokenizer
 from lorasmith.demo import TRAIN_FILE
+from lorasmith.studio.beside import files_beside
 from lorasmith.studio.editing import edited, split
+from lorasmith.studio.routes import dataset_files
 from lorasmith.studio.state import Here, Number
 from lorasmith.studio.uploads import received
 
 router = APIRouter(tags=["datasets"])
+router.include_router(dataset_files.router)
 
 
 class DatasetShown(BaseModel):
-    """A version of a file of examples."""
+    """A version of a file, or a folder, of examples."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -46,6 +48,13 @@ class DatasetShown(BaseModel):
     error: dict[str, Any] | None
     """Why nothing can be learnt from it."""
     created_at: datetime
+    file: str = Field(exclude=True)
+
+    @computed_field
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder: what an archive was unpacked to. Its rows may name pictures and recordings in it."""
+        return Path(self.file).is_dir()
 
     @computed_field
     @property
@@ -58,8 +67,13 @@ class RowShown(BaseModel):
     """A row as it was read, and the line on which it begins; or why it could not be."""
 
     line: int
+    """0 for a file that is a row itself."""
     row: dict[str, Any]
     problem: str
+    file: str = ""
+    """Of a folder, the file that it stands in or is."""
+    media: dict[str, list[str]] = {}
+    """Of a folder, the pictures and recordings that its columns name, as /media takes them."""
 
 
 class RowPage(BaseModel):
@@ -78,10 +92,12 @@ class PieceShown(BaseModel):
 
 
 class SeenRow(BaseModel):
-    """A row as a model reads it. Lengths are in tokens."""
+    """A row as a model reads it. Lengths are in tokens; 0 where no text is read, as in pictures with classes."""
 
     line: int
     pieces: list[PieceShown] = []
+    media: list[str] = []
+    """Of a folder, the pictures and recordings that are read with it, as /media takes them."""
     num_tokens: int = 0
     num_learnt: int = 0
     is_cut: bool = False
@@ -132,7 +148,8 @@ _FORM = {
 
 @router.post("/upload-dataset", status_code=201, openapi_extra=_FORM)
 async def upload(request: Request, studio: Here, project: Number | None = None) -> DatasetShown:
-    """A file of examples: written to disk as it comes, then read for what it holds; a large one after this answer."""
+    """A file of examples, or an archive (zip, tar, tar.gz) of a folder of them: written to disk as it comes, then read for what
+    it holds. A large file is read, and an archive unpacked, after this answer."""
     await anyio.to_thread.run_sync(studio.require_project, project)
     given = await received(studio.datasets, request.headers.get("content-type", ""), request.stream())
 
@@ -160,10 +177,18 @@ def rows(
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
 ) -> RowPage:  # fmt: skip
     """A page of its rows."""
-    one = studio.datasets.get(number)
-    records = itertools.islice(read_records(Path(one.file)), start, start + limit)
-    items = [RowShown(line=record.line, row=record.row or {}, problem=record.problem) for record in records]
-    return RowPage(items=items, total=one.num_rows)
+    one = studio.datasets.opened(number)
+    path = Path(one.file)
+    root = path.resolve() if path.is_dir() else None
+    records = itertools.islice(read_records(path), start, start + limit)
+    return RowPage(items=[_row(record, path, root) for record in records], total=one.num_rows)
+
+
+def _row(record: Record, path: Path, root: Path | None) -> RowShown:
+    shown = RowShown(line=record.line, row=record.row or {}, problem=record.problem)
+    if root:
+        shown.file, shown.media = record.file.relative_to(path).as_posix(), files_beside(record, root)
+    return shown
 
 
 @router.get("/datasets/{number}/seen")
@@ -172,19 +197,27 @@ def seen(
     start: Annotated[int, Query(ge=0, le=10**9)] = 0, limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> SeenPage:  # fmt: skip
     """Rows as a model reads them: in pieces, with what of them is learnt."""
-    one = studio.datasets.get(number)
+    one = studio.datasets.opened(number)
     facts = flow.know_model(model)
-    tokenizer = load_tokenizer(facts.local_folder)
-    examples = itertools.islice(open_source(Path(one.file), skip_bad_rows=True), start, start + limit)
-    return SeenPage(items=[_seen(example, tokenizer, facts.max_positions) for example in examples], total=one.num_rows)
+    path = Path(one.file)
+    source = open_source(path, skip_bad_rows=True)
+    tokenizer = load_tokenizer(facts.local_folder) if source.format.objectives else None
+    examples = list(itertools.islice(source, start, start + limit))
+    items = [_seen(example, tokenizer, facts.max_positions) for example in examples]
+    if path.is_dir():
+        for item, example in zip(items, examples, strict=True):
+            item.media = [*example.images, *example.masks, *example.audio]
+    return SeenPage(items=items, total=one.num_rows)
 
 
-def _seen(example: Example, tokenizer: Tokenizer, most: int) -> SeenRow:
+def _seen(example: Example, tokenizer: Tokenizer | None, most: int) -> SeenRow:
+    """Without a tokenizer what goes with the row, and its text, which is learnt."""
     try:
         row = sample_row(example, tokenizer, max_length=most)
     except LorasmithError as problem:
         return SeenRow(line=example.line, problem=problem.what)
-    pieces = [PieceShown(text=text, learnt=learnt) for learnt, text in _joined(row)]
+    parts = _joined(row) if tokenizer else [(False, f"{row.about}\n"), (True, row.text)]
+    pieces = [PieceShown(text=text, learnt=learnt) for learnt, text in parts if text]
     return SeenRow(
         line=example.line, pieces=pieces, num_tokens=row.num_tokens, num_learnt=row.num_learnt, is_cut=row.num_cut > 0
     )
@@ -202,7 +235,7 @@ def _joined(row: SampleRow) -> list[tuple[bool, str]]:
 @router.get("/datasets/{number}/facts")
 def facts(number: Number, studio: Here, model: Annotated[str, Query(min_length=1, max_length=400)]) -> dict[str, Any]:
     """What it holds, with lengths in the tokens of a model."""
-    inspection, _ = flow.inspect_data(studio.datasets.get(number).file, model=model)
+    inspection, _ = flow.inspect_data(studio.datasets.opened(number).file, model=model)
     return inspection.as_dict()
 
 
@@ -235,16 +268,8 @@ def sample(studio: Here) -> DatasetShown:
     return DatasetShown.model_validate(studio.datasets.read(made.id))
 
 
-@router.get("/datasets/{number}/file")
-def file(number: Number, studio: Here) -> FileResponse:
-    """The file as it was uploaded."""
-    one = studio.datasets.get(number)
-    name = one.name if Path(one.name).suffix == Path(one.file).suffix else Path(one.file).name
-    return FileResponse(one.file, filename=name, media_type="application/octet-stream")
-
-
 @router.delete("/datasets/{number}", status_code=204)
 def delete(number: Number, studio: Here) -> Response:
-    """Its file goes; trainings that learnt from it stay."""
+    """Its file or folder goes; trainings that learnt from it stay."""
     studio.datasets.delete(number)
     return Response(status_code=204)

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from lorasmith import flow
-from lorasmith.studio.routes.tasks import require_free
+from lorasmith.studio.rights import require_free
 from lorasmith.studio.shown import TaskShown
 from lorasmith.studio.state import Here, Number
 
@@ -32,7 +32,7 @@ class EvaluateRequest(BaseModel):
 @router.post("/evaluate", status_code=201)
 def evaluate(asked: EvaluateRequest, studio: Here) -> TaskShown:
     """Begin an evaluation; it waits for its turn."""
-    require_free(asked.evaluation_params)
+    require_free("evaluate", asked.evaluation_params)
     dataset = studio.datasets.get(asked.dataset_id)
     studio.datasets.require_read(dataset)
     params = {

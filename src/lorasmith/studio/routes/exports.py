@@ -8,8 +8,8 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from lorasmith import flow
-from lorasmith.core.errors import EnvironmentProblem, UsageProblem
-from lorasmith.studio.routes.tasks import require_free
+from lorasmith.core.errors import EnvironmentProblem
+from lorasmith.studio.rights import require_free
 from lorasmith.studio.shown import TaskShown
 from lorasmith.studio.state import Here, Number
 
@@ -48,9 +48,7 @@ class OllamaShown(BaseModel):
 @router.post("/exports", status_code=201)
 def export(asked: ExportRequest, studio: Here) -> TaskShown:
     """Begin an export; it waits for its turn, and goes into the folder of exports."""
-    require_free({name: value for name, value in asked.export_params.items() if name != "out"})
-    if "out" in asked.export_params:
-        raise UsageProblem("An export from here goes into the folder of exports", fix="Leave out away.")
+    require_free("export", asked.export_params)
     params = {**asked.export_params, "model": asked.base_model, "adapter": asked.adapter, "to": asked.to}
     dataset = studio.datasets.get(asked.dataset_id) if asked.dataset_id else None
     if dataset:

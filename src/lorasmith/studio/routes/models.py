@@ -29,6 +29,8 @@ class ModelShown(BaseModel):
     adapters: list[str]
     troubles: list[str]
     """Why it cannot be used, where it is damaged."""
+    verdicts: list[dict[str, Any]] | None = None
+    """Whether it can answer and be trained here, and with how much memory, by method; None where they were not asked for."""
 
 
 class HubModelShown(BaseModel):
@@ -51,8 +53,21 @@ class CheckRequest(BaseModel):
 
 
 @router.get("/models")
-def models() -> list[ModelShown]:
+def models(
+    verdicts: Annotated[bool, Query(description="Say of each whether it fits this machine; takes its time")] = False,
+) -> list[ModelShown]:
     """The demo model, which comes with lorasmith, and all that are installed."""
+    return [one.model_copy(update={"verdicts": _verdicts(one)}) if verdicts else one for one in _models()]
+
+
+def _verdicts(model: ModelShown) -> list[dict[str, Any]]:
+    """None of a damaged one."""
+    if model.troubles:
+        return []
+    return flow.check(model.id).model_dump(mode="json", include={"verdicts"})["verdicts"]
+
+
+def _models() -> list[ModelShown]:
     demo = flow.know_model(_DEMO)
     size = sum(file.stat().st_size for file in demo.local_folder.iterdir() if file.is_file())
     shipped = ModelShown(

@@ -12,7 +12,7 @@ from lorasmith import flow
 from lorasmith.core.errors import NotFoundProblem
 from lorasmith.core.specs import make_spec
 from lorasmith.studio.kinds import KINDS
-from lorasmith.studio.routes.tasks import require_free
+from lorasmith.studio.rights import require_free
 from lorasmith.studio.state import Here, Number
 from lorasmith.training.planning import Known, given_in
 from lorasmith.training.spec import TrainSpec
@@ -83,7 +83,7 @@ _one_at_a_time = threading.Lock()
 @router.post("/plan")
 def plan(asked: PlanRequest, studio: Here) -> PlanShown:
     """Every parameter with its reason, and what the training would take. Nothing is begun."""
-    require_free(asked.training_params)
+    require_free("train", asked.training_params)
     studio.tasks.require_allowed(asked.training_params)
     dataset = studio.datasets.get(asked.dataset_id)
     studio.datasets.require_read(dataset)

@@ -7,7 +7,7 @@ import json
 import shlex
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,6 +24,7 @@ from lorasmith.studio.state import Here, Number
 router = APIRouter(tags=["tasks"])
 _REPORTS = ("training_report.html", "tune.html", "report.html")
 _ADAPTERS = ("lora", "model")
+_MANIFEST = "manifest.json"
 _PAGE_POLICY = (
     "sandbox allow-scripts; default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 )
@@ -36,6 +37,15 @@ class CommandShown(BaseModel):
 
     shell: str
     python: str
+
+
+class ResultsShown(BaseModel):
+    """What a task has left so far, also one that was stopped or has failed after it had saved."""
+
+    adapter: str
+    """The folder of what was trained; empty while there is none."""
+    report: bool
+    manifest: bool
 
 
 class AnswerShown(BaseModel):
@@ -75,6 +85,18 @@ class TrialsShown(BaseModel):
     best_options: dict[str, Any]
     importances: dict[str, float]
     verdict: str
+
+
+@router.get("/tasks/{number}/results")
+def results(number: Number, studio: Here) -> ResultsShown:
+    """What of the task's adapter, report and manifest there is to be had."""
+    task = studio.tasks.get(number)
+    folder = _trained(task)
+    return ResultsShown(
+        adapter=str(folder or ""),
+        report=_report(task) is not None,
+        manifest=folder is not None and (folder / _MANIFEST).is_file(),
+    )
 
 
 @router.get("/tasks/{number}/command")
@@ -152,22 +174,18 @@ def trials(number: Number, studio: Here) -> TrialsShown:
 @router.get("/tasks/{number}/report", response_class=Response)
 def report(number: Number, studio: Here) -> Response:
     """The task's own report, a page by itself."""
-    folder = _result(studio.tasks.get(number))
-    for name in _REPORTS:
-        if (folder / name).is_file():
-            return Response(
-                (folder / name).read_bytes(),
-                media_type="text/html; charset=utf-8",
-                headers={"Content-Security-Policy": _PAGE_POLICY, "Cache-Control": "no-cache"},
-            )
-    raise NotFoundProblem(f"Task {number} has no report yet", why="It is written at its end.")
+    file = _report(studio.tasks.get(number))
+    if file is None:
+        raise NotFoundProblem(f"Task {number} has no report yet", why="It is written at its end.")
+    headers = {"Content-Security-Policy": _PAGE_POLICY, "Cache-Control": "no-cache"}
+    return Response(file.read_bytes(), media_type="text/html; charset=utf-8", headers=headers)
 
 
 @router.get("/tasks/{number}/adapter", response_class=FileResponse)
 def adapter(number: Number, studio: Here) -> FileResponse:
     """What was trained, as a zip file."""
     task = studio.tasks.get(number)
-    folder = next((one for name in _ADAPTERS if (one := _result(task) / name).is_dir()), None)
+    folder = _trained(task)
     if folder is None:
         raise NotFoundProblem(f"Task {number} has no adapter yet", why="It is written at the first checkpoint.")
     with tempfile.NamedTemporaryFile(prefix="lorasmith-", suffix=".zip", delete=False) as target:
@@ -183,10 +201,31 @@ def adapter(number: Number, studio: Here) -> FileResponse:
     )  # fmt: skip
 
 
-def _result(task: Task) -> Path:
+@router.get("/tasks/{number}/manifest", response_class=FileResponse)
+def manifest(number: Number, studio: Here) -> FileResponse:
+    """All that is needed to make the adapter again: base, data, parameters, versions, machine."""
+    task = studio.tasks.get(number)
+    folder = _trained(task)
+    if folder is None or not (folder / _MANIFEST).is_file():
+        raise NotFoundProblem(f"Task {number} has no manifest yet", why="It is written with the adapter.")
+    name = f"{named(task.task_name, 'adapter')}-{_MANIFEST}"
+    return FileResponse(folder / _MANIFEST, filename=name, media_type="application/json")
+
+
+def _trained(task: Task) -> Path | None:
+    """The folder of what was trained."""
+    return _first(task, _ADAPTERS, Path.is_dir)
+
+
+def _report(task: Task) -> Path | None:
+    return _first(task, _REPORTS, Path.is_file)
+
+
+def _first(task: Task, names: Sequence[str], is_there: Callable[[Path], bool]) -> Path | None:
+    """The first of these that lies in what the task has made."""
     if not task.output_path:
-        raise NotFoundProblem(f"Task {task.id} has made nothing yet")
-    return Path(task.output_path)
+        return None
+    return next((one for name in names if is_there(one := Path(task.output_path) / name)), None)
 
 
 def _json(file: Path) -> dict[str, Any]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from lorasmith.core.errors import UsageProblem
+from lorasmith.studio.rights import require_free
 from lorasmith.studio.shown import TaskPage, TaskShown
 from lorasmith.studio.state import Here, Number
 from lorasmith.studio.tasks import EVENTS_FILE, LOG_FILE, folder_of
@@ -62,21 +62,10 @@ class Points(BaseModel):
     """The byte from which the rest comes, as `after`."""
 
 
-NOT_GIVEN = ("model", "data", "output", "tensorboard_port")
-"""Of a training's spec, what has a place of its own."""
-
-
-def require_free(params: Mapping[str, Any]) -> None:
-    """Raises UsageProblem for a parameter that has a place of its own."""
-    given = sorted(set(params) & set(NOT_GIVEN))
-    if given:
-        raise UsageProblem(f"'{given[0]}' is no parameter of a training here", fix="Give base_model and dataset_id.")
-
-
 @router.post("/train", status_code=201)
 def train(asked: TrainRequest, studio: Here) -> TaskShown:
     """Begin a training; what is not given is chosen. It waits for its turn."""
-    require_free(asked.training_params)
+    require_free("train", asked.training_params)
     studio.require_project(asked.project_id)
     dataset = studio.datasets.get(asked.dataset_id)
     studio.datasets.require_read(dataset)
@@ -129,10 +118,8 @@ def resume(number: Number, studio: Here) -> TaskShown:
 @router.post("/tasks/{number}/clone", status_code=201)
 def clone(number: Number, asked: CloneRequest, studio: Here) -> TaskShown:
     """The same again, from its start, with what is to be different."""
-    given = sorted(set(asked.training_params) & set(NOT_GIVEN))
-    if given:
-        raise UsageProblem(f"'{given[0]}' cannot be changed in a clone", fix="Begin another task.")
     one = studio.tasks.get(number)
+    require_free(one.kind, asked.training_params)
     made = studio.tasks.create(
         one.kind, asked.task_name or one.task_name, {**one.training_params, **asked.training_params}, project=one.project,
         dataset=one.dataset, dataset_type=one.dataset_type, parent=one.id, priority=one.priority,

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lorasmith.core import settings
 from lorasmith.core.errors import NotFoundProblem, UsageProblem
-from lorasmith.studio.routes.tasks import NOT_GIVEN
+from lorasmith.studio.rights import require_free
 from lorasmith.studio.shown import TaskShown
 from lorasmith.studio.state import Here, Number, Studio
-from lorasmith.tuning.spec import LEAST_TRIALS, MOST_TRIALS
+from lorasmith.tuning.spec import LEAST_TRIALS, MOST_TRIALS, TuneSpec
 from lorasmith.tuning.variables import DEFAULT_MODEL
 
 router = APIRouter(tags=["tune"])
@@ -29,6 +29,10 @@ class FineTuningParams(BaseModel):
     n_trials: int = Field(default=20, ge=LEAST_TRIALS, le=MOST_TRIALS)
 
 
+_FLAT = {"model": "base_model_name", "trials": "n_trials", "judge": "judge_model_id"}
+"""What a search's spec calls otherwise than the page's dialog."""
+
+
 class TuneRequest(BaseModel):
     """A search to be begun. What is learnt from is the dataset that is named, or the project's newest."""
 
@@ -41,12 +45,27 @@ class TuneRequest(BaseModel):
     tuning_params: dict[str, Any] = Field(default_factory=dict, description="Further fields of a search's spec")
     priority: int = Field(default=0, ge=-100, le=100)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _nested(cls, asked: Any) -> Any:
+        """A search's spec may also be given flat: its fields beside dataset_id."""
+        if not isinstance(asked, dict) or not (flat := asked.keys() & TuneSpec.model_fields.keys()):
+            return asked
+        rest = {name: value for name, value in asked.items() if name not in flat}
+        given = {name: asked[name] for name in flat}
+        more = {ours: given.pop(theirs) for theirs, ours in _FLAT.items() if theirs in given}
+        if "no_judge" in given:
+            more["use_llm_judge"] = not given.pop("no_judge")
+        rest["fine_tuning_params"] = {**more, **rest.get("fine_tuning_params", {})}
+        return rest | {"tuning_params": {**given, **rest.get("tuning_params", {})}}
+
 
 @router.post("/tune", status_code=201)
 def tune(asked: TuneRequest, studio: Here) -> TaskShown:
     """Begin a search; it waits for its turn."""
     studio.require_project(asked.project_id)
-    if given := sorted(set(asked.tuning_params) & {*NOT_GIVEN, "judge", "no_judge", "trials"}):
+    require_free("tune", asked.tuning_params)
+    if given := sorted(set(asked.tuning_params) & {"judge", "no_judge", "trials"}):
         raise UsageProblem(f"'{given[0]}' has a place of its own", fix="Give fine_tuning_params and dataset_id.")
     dataset = studio.datasets.get(asked.dataset_id) if asked.dataset_id else _newest(studio, asked.project_id)
     studio.datasets.require_read(dataset)

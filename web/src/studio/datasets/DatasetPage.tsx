@@ -41,7 +41,7 @@ function Shown({ dataset }: { dataset: Dataset }) {
   const common = useStudioWords();
   const [params, setParams] = useSearchParams();
   const chosen = TABS.find((name) => name === params.get("tab")) ?? "table";
-  const facts = [dataset.format, dataset.is_read && !dataset.error ? common("rows", { n: formatNumber(dataset.num_rows) }) : "", formatBytes(dataset.num_bytes)];
+  const facts = [dataset.is_folder ? t("folder") : "", dataset.format, dataset.is_read && !dataset.error ? common("rows", { n: formatNumber(dataset.num_rows) }) : "", formatBytes(dataset.num_bytes)];
   return (
     <>
       <PageHead title={dataset.name} note={<><Versions dataset={dataset} /><StateBadge dataset={dataset} /></>} text={facts.filter(Boolean).join(" · ")}>
@@ -85,7 +85,7 @@ function Actions({ dataset }: { dataset: Dataset }) {
     <>
       {usable && <Link href={`/train?dataset=${dataset.id}`} className={`${LINK} bg-accent text-white hover:bg-accent-strong`}><Hammer size={16} aria-hidden />{t("train")}</Link>}
       <a href={datasets.filePath(dataset.id)} download className={`${LINK} border border-line bg-panel hover:bg-raised`}><Download size={16} aria-hidden />{common("download")}</a>
-      {usable && <Button icon={Scissors} onClick={() => setOpen("split")}>{t("split")}</Button>}
+      {usable && !dataset.is_folder && <Button icon={Scissors} onClick={() => setOpen("split")}>{t("split")}</Button>}
       <Button icon={Trash2} onClick={() => setOpen("delete")}>{t("delete")}</Button>
       {open === "split" && <Split dataset={dataset} onClose={() => setOpen(null)} />}
       {open === "delete" && (

@@ -7,10 +7,11 @@ import { Button } from "~/shared/components/Button";
 import { toast } from "~/shared/components/Toasts";
 import { type Dataset, datasets, type Row } from "../api";
 import { queries } from "../live";
-import { Card, TABLE, TD, TH } from "../parts/layout";
+import { Card, Skeletons, TABLE, TD, TH } from "../parts/layout";
 import { Loaded } from "../parts/Loaded";
 import { toastError } from "../problems";
 import { EditedRow } from "./EditedRow";
+import { MediaStrip } from "./MediaStrip";
 import { Pager } from "./Pager";
 import { useDatasetWords } from "./words";
 
@@ -27,7 +28,7 @@ export function RowTable({ dataset }: { dataset: Dataset }) {
   const [added, setAdded] = useState<Fields[]>([]);
   const [broken, setBroken] = useState<ReadonlySet<string>>(new Set());
   const query = useQuery({
-    queryKey: ["rows", dataset.id, start], queryFn: () => datasets.rows(dataset.id, start, LIMIT), placeholderData: (before) => before, staleTime: Infinity,
+    queryKey: ["rows", dataset.id, start, dataset.is_read], queryFn: () => datasets.rows(dataset.id, start, LIMIT), placeholderData: (before) => before, staleTime: Infinity,
   });
   const isChanged = Object.keys(changes).length + added.length > 0;
   useEffect(() => {
@@ -53,22 +54,24 @@ export function RowTable({ dataset }: { dataset: Dataset }) {
   });
   const change = (line: number, fields: Fields | null | undefined): void => setChanges(({ [line]: _, ...others }) => (fields === undefined ? others : { ...others, [line]: fields }));
   const removed = Object.values(changes).filter((one) => one === null).length;
+  // Of an archive there are no rows yet, or never: why stands above.
+  if (query.error && (dataset.error || !dataset.is_read)) return dataset.error ? null : <Skeletons rows={4} className="h-20" />;
   return (
     <Loaded query={query}>
       {({ items, total }) => {
         const columns = [...new Set(items.flatMap(({ row }) => Object.keys(row)))];
         return (
           <>
-            <Card flush aside={<div className="flex w-full flex-wrap items-center justify-between gap-2"><Pager start={start} limit={LIMIT} total={total} onStart={setStart} />{!isEditing && <Button icon={Pencil} onClick={() => setEditing(true)}>{t("edit")}</Button>}</div>}>
+            <Card flush aside={<div className="flex w-full flex-wrap items-center justify-between gap-2"><Pager start={start} limit={LIMIT} total={total} onStart={setStart} />{!isEditing && !dataset.is_folder && <Button icon={Pencil} onClick={() => setEditing(true)}>{t("edit")}</Button>}</div>}>
               <div className="overflow-x-auto">
                 <table className={TABLE}>
                   <thead><tr><th scope="col" className={TH}>{t("line")}</th>{columns.map((name) => <th key={name} scope="col" className={TH}>{name}</th>)}</tr></thead>
                   <tbody>
-                    {items.map((row) => isEditing
+                    {items.map((row, index) => isEditing
                       ? <EditedRow key={row.line} row={row} columns={columns} fields={row.line in changes ? changes[row.line]! : undefined} onChange={(fields) => change(row.line, fields)} onBroken={mark} />
-                      : <PlainRow key={row.line} row={row} columns={columns} />)}
+                      : <PlainRow key={start + index} row={row} dataset={dataset} number={start + index + 1} columns={columns} />)}
                     {isEditing && added.map((fields, index) => (
-                      <EditedRow key={`new${index}`} row={{ line: 0, row: {}, problem: "" }} columns={columns} fields={fields} isNew onChange={(one) => setAdded(one ? added.with(index, one) : added.toSpliced(index, 1))} onBroken={mark} />
+                      <EditedRow key={`new${index}`} row={{ line: 0, row: {}, problem: "", file: "", media: {} }} columns={columns} fields={fields} isNew onChange={(one) => setAdded(one ? added.with(index, one) : added.toSpliced(index, 1))} onBroken={mark} />
                     ))}
                   </tbody>
                 </table>
@@ -93,11 +96,27 @@ export function RowTable({ dataset }: { dataset: Dataset }) {
 
 export const asText = (value: unknown): string => (typeof value === "string" ? value : value === undefined ? "" : JSON.stringify(value, null, 1));
 
-function PlainRow({ row: { line, row, problem }, columns }: { row: Row; columns: string[] }) {
+interface PlainRowProps {
+  row: Row;
+  dataset: Dataset;
+  /** Counted from one over all files. */
+  number: number;
+  columns: string[];
+}
+
+function PlainRow({ row: { line, row, problem, file, media }, dataset, number, columns }: PlainRowProps) {
   return (
     <tr>
-      <td className={`${TD} text-muted tabular-nums`}>{line}</td>
-      {problem ? <td colSpan={Math.max(1, columns.length)} className={`${TD} text-bad`}>{problem}</td> : columns.map((name) => <td key={name} className={`${TD} max-w-md min-w-40`}><Cell value={row[name]} /></td>)}
+      <td className={`${TD} w-20 text-muted tabular-nums`}>
+        {line || number}
+        {file && line > 0 && <span className="block max-w-32 truncate text-xs" title={file}>{file}</span>}
+      </td>
+      {problem ? <td colSpan={Math.max(1, columns.length)} className={`${TD} text-bad`}>{problem}</td> : columns.map((name) => (
+        <td key={name} className={`${TD} max-w-md min-w-40`}>
+          {media[name] && <MediaStrip dataset={dataset.id} names={media[name]} />}
+          <Cell value={row[name]} />
+        </td>
+      ))}
     </tr>
   );
 }

@@ -7,6 +7,7 @@ import { type Dataset, datasets, models, type SeenRow } from "../api";
 import { Badge } from "../parts/Badge";
 import { Card, INPUT } from "../parts/layout";
 import { Loaded } from "../parts/Loaded";
+import { MediaStrip } from "./MediaStrip";
 import { Pager } from "./Pager";
 import { useDatasetWords } from "./words";
 
@@ -41,21 +42,22 @@ export function SeenRows({ dataset }: { dataset: Dataset }) {
       }
     >
       {chosen ? (
-        <Loaded query={query}>{({ items }) => <div className="flex flex-col gap-3">{items.map((row) => <Seen key={row.line} row={row} />)}</div>}</Loaded>
+        <Loaded query={query}>{({ items }) => <div className="flex flex-col gap-3">{items.map((row, index) => <Seen key={start + index} row={row} dataset={dataset.id} number={start + index + 1} />)}</div>}</Loaded>
       ) : <p className="text-muted">{t("seen.none")}</p>}
     </Card>
   );
 }
 
-function Seen({ row }: { row: SeenRow }) {
+function Seen({ row, dataset, number }: { row: SeenRow; dataset: number; number: number }) {
   const t = useDatasetWords();
   return (
     <article className="rounded-md border border-line">
       <header className="flex flex-wrap items-center gap-x-3 gap-y-1 border-b border-line px-3 py-1.5 text-xs text-muted tabular-nums">
-        <span>{t("line")} {row.line}</span>
-        {!row.problem && <span>{t("seen.counts", { n: formatNumber(row.num_tokens), learnt: formatNumber(row.num_learnt) })}</span>}
+        <span>{t("line")} {row.line || number}</span>
+        {row.num_tokens > 0 && <span>{t("seen.counts", { n: formatNumber(row.num_tokens), learnt: formatNumber(row.num_learnt) })}</span>}
         {row.is_cut && <Badge tone="warn" icon={Scissors}>{t("seen.cut")}</Badge>}
       </header>
+      {row.media.length > 0 && <div className="px-3 pt-2"><MediaStrip dataset={dataset} names={row.media} /></div>}
       {row.problem
         ? <p className="px-3 py-2 text-bad">{row.problem}</p>
         : <p className="px-3 py-2 font-mono text-xs leading-5 break-words whitespace-pre-wrap">{row.pieces.map(({ text, learnt }, index) => <span key={index} className={learnt ? LEARNT : "text-muted"}>{text}</span>)}</p>}

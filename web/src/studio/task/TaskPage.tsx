@@ -1,6 +1,6 @@
 /** One task: how it is, what it has come to, what can be done with it. */
 import { useMutation, useQuery } from "@tanstack/react-query";
-import { Copy, Download, FileText, PackageOpen, Pause, Play, Trash2 } from "lucide-react";
+import { Copy, Download, FileText, Hammer, PackageOpen, Pause, Play, Trash2 } from "lucide-react";
 import { useState } from "react";
 import { Link, useLocation, useSearchParams } from "wouter";
 import { Button } from "~/shared/components/Button";
@@ -14,9 +14,11 @@ import { OVER, type Task, tasks } from "../api";
 import { learn, poll, queries } from "../live";
 import { StatusBadge } from "../parts/Badge";
 import { Page, PageHead, Skeletons } from "../parts/layout";
+import { BUTTON_LINK } from "../parts/links";
 import { Loaded } from "../parts/Loaded";
 import { Bar, useTaskFacts } from "../parts/TaskRow";
 import { noteOf, toastError } from "../problems";
+import { useTuneWords } from "../tune/words";
 import { useStudioWords } from "../words";
 import { Answers } from "./Answers";
 import { Curves } from "./Curves";
@@ -24,6 +26,7 @@ import { Log } from "./Log";
 import { Overview } from "./Overview";
 import { Parameters } from "./Parameters";
 import { Reproduce } from "./Reproduce";
+import { useResults } from "./results";
 import { TryIt } from "./TryIt";
 import { useTaskWords } from "./words";
 
@@ -36,8 +39,6 @@ export function TaskPage({ id }: { id: number }) {
   );
 }
 
-/** Kinds that leave a report as a page of its own. */
-const REPORTED: ReadonlySet<Task["kind"]> = new Set(["train", "tune", "evaluate"]);
 const TABS = ["overview", "answers", "try", "parameters", "log", "reproduce"] as const;
 type TabName = (typeof TABS)[number];
 
@@ -47,8 +48,8 @@ function Shown({ task }: { task: Task }) {
   const facts = useTaskFacts(task);
   const [params, setParams] = useSearchParams();
   const trained = task.kind === "train";
-  const canTry = trained && typeof task.measured.adapter === "string";
-  const tabs = TABS.filter((name) => (name === "answers" ? trained : name === "try" ? canTry : true));
+  const { adapter } = useResults(task);
+  const tabs = TABS.filter((name) => (name === "answers" ? trained : name === "try" ? adapter : true));
   const chosen = tabs.find((name) => name === params.get("tab")) ?? "overview";
   const isOver = OVER.has(task.status);
   return (
@@ -72,7 +73,7 @@ function Shown({ task }: { task: Task }) {
       />
       {chosen === "overview" && <Overview task={task} />}
       {chosen === "answers" && <Answers task={task} />}
-      {chosen === "try" && <TryIt task={task} />}
+      {chosen === "try" && <TryIt task={task} adapter={adapter} />}
       {chosen === "parameters" && <Parameters task={task} />}
       {chosen === "log" && <Log task={task} />}
       {chosen === "reproduce" && <Reproduce task={task} />}
@@ -80,29 +81,30 @@ function Shown({ task }: { task: Task }) {
   );
 }
 
-const LINK = "inline-flex h-9 items-center justify-center gap-2 rounded-md border border-line bg-panel px-3 font-medium whitespace-nowrap transition-colors hover:bg-raised";
-
 function Actions({ task }: { task: Task }) {
   const t = useTaskWords();
   const common = useStudioWords();
   const say = useAdapterWords();
+  const tune = useTuneWords();
+  const results = useResults(task);
   const [deleting, setDeleting] = useState(false);
   const [exporting, setExporting] = useState(false);
   const stop = useMutation({ mutationFn: () => tasks.stop(task.id), onSuccess: learn, onError: toastError });
   const resume = useMutation({ mutationFn: () => tasks.resume(task.id), onSuccess: learn, onError: toastError });
   const isOver = OVER.has(task.status);
-  const hasResult = task.status === "completed" && (task.kind === "train" || task.kind === "tune");
+  const hasBest = task.kind === "tune" && Object.keys(task.measured.best_options ?? {}).length > 0;
   return (
     <>
       {!isOver && <Button icon={Pause} title={t("stop.hint")} disabled={stop.isPending} onClick={() => stop.mutate()}>{t("stop")}</Button>}
       {isOver && task.status !== "completed" && <Button kind="primary" icon={Play} disabled={resume.isPending} onClick={() => resume.mutate()}>{common("resume")}</Button>}
-      {task.kind === "tune" && <Link href={`/tune?task=${task.id}`} className={LINK}>{t("tune.open")}</Link>}
-      {task.kind === "train" && <Link href={`/train?clone=${task.id}`} className={LINK}><Copy size={16} aria-hidden />{t("clone")}</Link>}
-      {hasResult && <a href={tasks.adapterPath(task.id)} className={LINK} download><Download size={16} aria-hidden />{t("adapter")}</a>}
-      {hasResult && typeof task.measured.adapter === "string" && <Button icon={PackageOpen} onClick={() => setExporting(true)}>{say("export")}</Button>}
-      {task.status === "completed" && REPORTED.has(task.kind) && <a href={tasks.reportPath(task.id)} target="_blank" rel="noreferrer" className={LINK}><FileText size={16} aria-hidden />{t("report")}</a>}
+      {task.kind === "tune" && <Link href={`/tune?task=${task.id}`} className={BUTTON_LINK}>{t("tune.open")}</Link>}
+      {hasBest && <Link href={`/train?clone=${task.id}`} className={BUTTON_LINK}><Hammer size={16} aria-hidden />{tune("use")}</Link>}
+      {(task.kind === "train" || task.kind === "tune") && <Link href={`/${task.kind}?clone=${task.id}`} className={BUTTON_LINK}><Copy size={16} aria-hidden />{t("clone")}</Link>}
+      {results.adapter && <a href={tasks.adapterPath(task.id)} className={BUTTON_LINK} download><Download size={16} aria-hidden />{t("adapter")}</a>}
+      {results.adapter && <Button icon={PackageOpen} onClick={() => setExporting(true)}>{say("export")}</Button>}
+      {results.report && <a href={tasks.reportPath(task.id)} target="_blank" rel="noreferrer" className={BUTTON_LINK}><FileText size={16} aria-hidden />{t("report")}</a>}
       {isOver && <Button icon={Trash2} onClick={() => setDeleting(true)}>{t("delete")}</Button>}
-      {exporting && <ExportDialog base={task.base_model} adapter={String(task.measured.adapter)} name={task.task_name} onClose={() => setExporting(false)} />}
+      {exporting && <ExportDialog base={task.base_model} adapter={results.adapter} name={task.task_name} onClose={() => setExporting(false)} />}
       {deleting && <Deleting task={task} onClose={() => setDeleting(false)} />}
     </>
   );
@@ -117,7 +119,8 @@ function Deleting({ task, onClose }: { task: Task; onClose: () => void }) {
     mutationFn: () => tasks.delete(task.id, all),
     onSuccess: () => {
       navigate("/tasks");
-      void queries.invalidateQueries();
+      // What is asked of this very task would be asked of nothing.
+      for (const queryKey of [["tasks"], ["adapters"], ["models"]]) void queries.invalidateQueries({ queryKey });
     },
     onError: toastError,
   });

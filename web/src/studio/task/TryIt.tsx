@@ -14,14 +14,14 @@ import { useTaskWords } from "./words";
 const ASK_MS = 1000;
 const LONGEST = 256;
 
-export function TryIt({ task }: { task: Task }) {
+export function TryIt({ task, adapter }: { task: Task; adapter: string }) {
   const t = useTaskWords();
   const voice = `task-${task.id}`;
   const { data: open = [] } = useQuery({ queryKey: ["servings"], queryFn: servings.list, refetchInterval: ASK_MS });
   const serving = open.find(({ base_model }) => base_model === task.base_model);
   const refresh = (): void => void queries.invalidateQueries({ queryKey: ["servings"] });
   const start = useMutation({
-    mutationFn: () => servings.start(task.base_model, { [voice]: String(task.measured.adapter) }), onSuccess: refresh, onError: toastError,
+    mutationFn: () => servings.start(task.base_model, { [voice]: adapter }), onSuccess: refresh, onError: toastError,
   });
   const stop = useMutation({ mutationFn: () => servings.stop(serving!.id), onSuccess: () => { start.reset(); refresh(); }, onError: toastError });
   const isHere = serving?.state === "ready" && serving.voices.includes(voice);

@@ -8,7 +8,7 @@ import { useStore } from "~/shared/store";
 import { cancelUpload, refuse, send, sendAgain, upload } from "./upload";
 import { say, useTrainWords } from "./words";
 
-const ACCEPTED = ".jsonl,.ndjson,.json,.csv,.tsv,.parquet,.arrow,.txt,.md,.gz,.zst,.bz2,.xz";
+const ACCEPTED = ".jsonl,.ndjson,.json,.csv,.tsv,.parquet,.arrow,.txt,.md,.gz,.zst,.bz2,.xz,.zip,.tar,.tgz";
 
 function takeFiles(files: File[]): void {
   const [file] = files;

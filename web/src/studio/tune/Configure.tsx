@@ -5,7 +5,7 @@ import { Button } from "~/shared/components/Button";
 import { Dialog } from "~/shared/components/Dialog";
 import { toast } from "~/shared/components/Toasts";
 import { useT } from "~/shared/i18n";
-import { datasets, models, system, training } from "../api";
+import { datasets, models, system, type Task, training } from "../api";
 import { learn } from "../live";
 import { INPUT, Labelled } from "../parts/layout";
 import { toastError } from "../problems";
@@ -13,7 +13,11 @@ import { useTuneWords } from "./words";
 
 const [FEWEST, MOST, USUAL] = [5, 100, 20];
 
-export function Configure({ onClose, onBegun }: { onClose: () => void; onBegun: (id: number) => void }) {
+/** Of a search's spec, what the dialog asks for itself, or what another search must not have: its study, its folder. */
+const HERE: ReadonlySet<string> = new Set(["model", "data", "trials", "judge", "no_judge", "name", "output", "storage", "tensorboard_port"]);
+
+/** `from`: the search that this one is to be like, with changes. */
+export function Configure({ from, onClose, onBegun }: { from?: Task; onClose: () => void; onBegun: (id: number) => void }) {
   const t = useTuneWords();
   const shared = useT();
   const id = useId();
@@ -21,11 +25,11 @@ export function Configure({ onClose, onBegun }: { onClose: () => void; onBegun: 
   const { data: bases = [] } = useQuery({ queryKey: ["models"], queryFn: models.list });
   const { data: judges = [] } = useQuery({ queryKey: ["judges"], queryFn: system.judges });
   const usable = sets.filter(({ error, is_read }) => is_read && !error);
-  const [asks, setAsks] = useState<boolean | null>(null);
-  const [judge, setJudge] = useState("");
-  const [base, setBase] = useState("");
-  const [dataset, setDataset] = useState(0);
-  const [trials, setTrials] = useState(USUAL);
+  const [asks, setAsks] = useState<boolean | null>(from ? !from.training_params.no_judge : null);
+  const [judge, setJudge] = useState(String(from?.training_params.judge ?? ""));
+  const [base, setBase] = useState(from?.base_model ?? "");
+  const [dataset, setDataset] = useState(from?.dataset ?? 0);
+  const [trials, setTrials] = useState(Number(from?.training_params.trials ?? USUAL));
   const isAsking = asks ?? judges.length > 0;
   const chosenBase = base || bases[0]?.id || "";
   const chosenSet = dataset || usable[0]?.id || 0;
@@ -33,6 +37,7 @@ export function Configure({ onClose, onBegun }: { onClose: () => void; onBegun: 
     mutationFn: () => training.tune({
       dataset_id: chosenSet,
       fine_tuning_params: { use_llm_judge: isAsking, judge_model_id: isAsking ? judge || judges[0]?.id || "" : "", base_model_name: chosenBase, n_trials: trials },
+      tuning_params: Object.fromEntries(Object.entries(from?.training_params ?? {}).filter(([name, value]) => !HERE.has(name) && value !== null)),
     }),
     onSuccess: (task) => { learn(task); toast(t("d.begun")); onBegun(task.id); },
     onError: toastError,

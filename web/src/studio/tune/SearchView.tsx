@@ -12,9 +12,11 @@ import { learn } from "../live";
 import { StatusBadge } from "../parts/Badge";
 import { Chart } from "../parts/Chart";
 import { Card } from "../parts/layout";
+import { BUTTON_LINK, MAIN_LINK } from "../parts/links";
 import { Loaded } from "../parts/Loaded";
 import { Bar } from "../parts/TaskRow";
 import { noteOf, toastError } from "../problems";
+import { useResults } from "../task/results";
 import { useStudioWords } from "../words";
 import { Parallel } from "./Parallel";
 import { TrialTable } from "./TrialTable";
@@ -22,12 +24,12 @@ import { formatParam, lastLoss } from "./trials";
 import { useTuneWords } from "./words";
 
 const ASK_MS = 2000;
-const LINK = "inline-flex h-9 items-center justify-center gap-2 rounded-md border border-line bg-panel px-3 font-medium whitespace-nowrap transition-colors hover:bg-raised";
 
 export function SearchView({ task }: { task: Task }) {
   const t = useTuneWords();
   const common = useStudioWords();
   const isOver = OVER.has(task.status);
+  const { report } = useResults(task);
   const query = useQuery({ queryKey: ["trials", task.id, isOver], queryFn: () => tasks.trials(task.id), refetchInterval: isOver ? false : ASK_MS, placeholderData: (before) => before });
   const stop = useMutation({ mutationFn: () => tasks.stop(task.id), onSuccess: learn, onError: toastError });
   const resume = useMutation({ mutationFn: () => tasks.resume(task.id), onSuccess: learn, onError: toastError });
@@ -40,8 +42,8 @@ export function SearchView({ task }: { task: Task }) {
             <StatusBadge status={task.status} />
             {!isOver && <Button icon={Pause} disabled={stop.isPending} onClick={() => stop.mutate()}>{t("stop")}</Button>}
             {isOver && task.status !== "completed" && <Button icon={Play} disabled={resume.isPending} onClick={() => resume.mutate()}>{common("resume")}</Button>}
-            {task.status === "completed" && <a className={LINK} href={tasks.reportPath(task.id)} target="_blank" rel="noreferrer"><FileText size={16} aria-hidden />{t("report")}</a>}
-            <Link className={LINK} href={`/tasks/${task.id}`}><ListTodo size={16} aria-hidden />{t("task")}</Link>
+            {report && <a className={BUTTON_LINK} href={tasks.reportPath(task.id)} target="_blank" rel="noreferrer"><FileText size={16} aria-hidden />{t("report")}</a>}
+            <Link className={BUTTON_LINK} href={`/tasks/${task.id}`}><ListTodo size={16} aria-hidden />{t("task")}</Link>
           </div>
         }
       >
@@ -73,7 +75,7 @@ function Best({ task, found }: { task: Task; found: Trials }) {
         ))}
       </dl>
       {Object.keys(found.best_options).length > 0 && (
-        <Link href={`/train?clone=${task.id}`} className="inline-flex h-9 items-center gap-2 self-start rounded-md bg-accent px-3 font-medium text-white hover:bg-accent-strong"><Hammer size={16} aria-hidden />{t("use")}</Link>
+        <Link href={`/train?clone=${task.id}`} className={`${MAIN_LINK} self-start`}><Hammer size={16} aria-hidden />{t("use")}</Link>
       )}
     </div>
   );

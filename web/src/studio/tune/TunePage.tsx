@@ -22,6 +22,8 @@ export function TunePage() {
   const [open, setOpen] = useState(false);
   const [params, setParams] = useSearchParams();
   const query = useQuery({ queryKey: ["tasks", { kind: "tune" }], queryFn: () => tasks.list({ kind: "tune", limit: 50 }), refetchInterval: poll });
+  const like = Number(params.get("clone"));
+  const { data: from } = useQuery({ queryKey: ["task", like], queryFn: () => tasks.one(like), enabled: like > 0 });
   const choose = (id: number): void => setParams({ task: String(id) }, { replace: true });
   return (
     <Page wide>
@@ -57,7 +59,9 @@ export function TunePage() {
           );
         }}
       </Loaded>
-      {open && <Configure onClose={() => setOpen(false)} onBegun={(id) => { setOpen(false); choose(id); }} />}
+      {(open || from) && (
+        <Configure from={from} onClose={() => { setOpen(false); setParams({}, { replace: true }); }} onBegun={(id) => { setOpen(false); choose(id); }} />
+      )}
     </Page>
   );
 }
