@@ -155,9 +155,7 @@ def _run(command: list[str]) -> str:
         "LORASMITH_WITHOUT": ",".join(SELDOM_NEEDED), "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false",
         "TRANSFORMERS_VERBOSITY": "error",
     }  # fmt: skip
-    done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, check=False, timeout=LIMIT_SECONDS
-    )
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=LIMIT_SECONDS)
     if done.returncode:
         raise RuntimeError("\n".join(done.stderr.splitlines()[-3:]))
     return done.stdout.splitlines()[-1]

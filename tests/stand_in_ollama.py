@@ -73,7 +73,7 @@ class LlamaCpp:
         self._folder.cleanup()
 
 
-DEFAULTS = {
+DEFAULTS: dict[str, Any] = {
     "temperature": 0.8,
     "top_k": 40,
     "top_p": 0.9,

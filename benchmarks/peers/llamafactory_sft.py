@@ -25,7 +25,10 @@ class Kept(TrainerCallback):
 
 def main() -> None:
     job, clock, kept = read_job(), Clock(), Kept()
-    rows = [{"input_ids": row["ids"], "labels": labels_of(row), "attention_mask": [1] * len(row["ids"])} for row in job["rows"]]
+    rows = [
+        {"input_ids": row["ids"], "labels": labels_of(row), "attention_mask": [1] * len(row["ids"])}
+        for row in job["rows"]
+    ]
     place = Path(job["folder"]) / "rows"
     DatasetDict({"train": Dataset.from_list(rows)}).save_to_disk(str(place))
     run_exp(

@@ -24,7 +24,9 @@ def main() -> None:
         for row in job["rows"]
     ]
     longest = max(len(row["ids"]) for row in job["rows"])
-    more: dict[str, Any] = {"packing": True, "max_length": job["batch"] * longest} if asked == "packing" else {"max_length": None}
+    more: dict[str, Any] = (
+        {"packing": True, "max_length": job["batch"] * longest} if asked == "packing" else {"max_length": None}
+    )
     if asked == "packing":  # each packed row holds as much as a micro-batch of the others
         more["per_device_train_batch_size"] = 1
     if asked == "plain":
@@ -38,9 +40,14 @@ def main() -> None:
         peft_config=LoraConfig(r=job["rank"], lora_alpha=job["alpha"], target_modules="all-linear", task_type="CAUSAL_LM"),
         processing_class=transformers.AutoTokenizer.from_pretrained(job["model"]),
     )  # fmt: skip
-    assert next(trainer.model.parameters()).dtype == torch.float32
+    if next(trainer.model.parameters()).dtype != torch.float32:
+        raise RuntimeError("it does not compute in fp32")
     trainer.train()
-    said = {"default": "padded, its fused head", "packing": "packing (bfd), its fused head", "plain": "padded, whole logits"}
+    said = {
+        "default": "padded, its fused head",
+        "packing": "packing (bfd), its fused head",
+        "plain": "padded, whole logits",
+    }
     tell(clock, *of_history(trainer.state.log_history), said[asked])
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from lorasmith.core.errors import EnvironmentProblem, NotFoundProblem, UsageProblem
 from lorasmith.store.database import Database, url_of
-from lorasmith.store.tables import Base, Task, now
+from lorasmith.store.tables import Base, Dataset, Task, now
 from lorasmith.studio.tasks import Tasks
 
 PARAMS = {"model": "demo", "data": "rows.jsonl"}
@@ -38,6 +38,14 @@ def test_the_steps_lead_to_the_tables(store: Database) -> None:
         found = compare_metadata(MigrationContext.configure(connection), Base.metadata)
     assert not found
     Database(store.url).close()
+
+
+def test_a_dataset_may_be_larger_than_two_gigabytes(store: Database) -> None:
+    """STU-8, STU-10"""
+    with store.session() as session:
+        session.add(Dataset(name="a", file="a.jsonl", num_bytes=10 * 2**30))
+    with store.session() as session:
+        assert session.scalars(select(Dataset.num_bytes)).one() == 10 * 2**30
 
 
 def _open(url: str) -> None:

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import threading
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -110,7 +111,7 @@ def _flush_all(files: Sequence[Path]) -> None:
 
 def write_text(path: Path, text: str, *, is_secret: bool = False) -> None:
     """Write `path` whole or not at all: temporary name, flush to disk, rename. What is secret only its owner can read."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name}.{threading.get_ident()}.{os.getpid()}.partial")
     if is_secret:
         partial.touch(mode=0o600)
     with partial.open("w", encoding="utf-8") as file:
