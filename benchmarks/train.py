@@ -71,7 +71,7 @@ def prepare(arguments: argparse.Namespace, folder: Path) -> Work:
         gradient_accumulation=arguments.accumulation, lora_dropout=0.0, max_steps=steps, eval_fraction=0,
         max_length=FULL_TOKENS if arguments.data == "full" else 1024,
         precision="float32", allow_truncation=True, learning_rate=1e-3, warmup_steps=0, schedule="constant", lora_r=16, lora_alpha=32,
-        no_tensorboard=True, template="chatml",
+        no_tensorboard=True,
     )  # fmt: skip
     spec = planned(asked, facts, run, lambda _: None, lambda *_: None)
     rows = Rows(run / DATA_FILE, 0, "train", max_length=spec.plan.max_length)
@@ -116,15 +116,19 @@ def matrix_rate() -> float:
 def ours(path: Path) -> None:
     """Train by our own worker's parts, in this process, and print what peers print."""
     import lorasmith.workers  # noqa: F401  hides what is seldom needed, before anything is imported
-    from lorasmith.workers.runtime import quiet_libraries
+    from lorasmith.workers.runtime import keep_blocks, quiet_libraries
 
     quiet_libraries()
+    if not os.environ.get("BENCH_TRIMS"):  # how the libraries' own defaults would do
+        keep_blocks()
     import resource
 
     import transformers
 
     from lorasmith.training.spec import DATA_FILE, WorkerSpec
+    from lorasmith.workers.joined import relate
     from lorasmith.workers.learner import Learner, load_base
+    from lorasmith.workers.measure import answer_scores
     from lorasmith.workers.rows import Rows
     from lorasmith.workers.trainer import LoraTrainer
 
@@ -135,6 +139,7 @@ def ours(path: Path) -> None:
     trainer = LoraTrainer(
         model=learner.model, rows=rows, plan=spec.plan, folder=spec.run_folder / "checkpoints", seed=0, pad=0
     )
+    relate(learner.model, lambda: answer_scores(learner.model, rows.batch([0, 1], 0)))
     found: dict[str, list[float]] = {"ends": [], "losses": [], "norms": []}
 
     class Watch(transformers.TrainerCallback):

@@ -509,19 +509,22 @@ def test_a_model_is_put_into_ollama(
 
 
 @needs_llama
-def test_ollamas_troubles_are_told(tiny_llama: Path, adapter: Path, tmp_path: Path, monkeypatch: Any) -> None:
-    """EXP-3: not running, an error in the middle, no answer, a name that it would not take."""
-    asked: dict[str, Any] = {"adapter": str(adapter), "to": "ollama", "out": str(tmp_path / "out"), "prompts": 2}
+def test_ollamas_troubles_are_told(tmp_path: Path, monkeypatch: Any) -> None:
+    """EXP-3: not running, an error in the middle, other answers or none, HTTP errors, a name that it would not take."""
+    rows = [{"prompt": f"Repeat: {one}", "completion": one} for one in ("north 4", "ALPHA 12")]
+    asked: dict[str, Any] = {
+        "to": "ollama", "quantize": "f32", "out": str(tmp_path / "out"), "data": str(write_rows(tmp_path / "rows.jsonl", rows)),
+    }  # fmt: skip
     monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
     with pytest.raises(EnvironmentProblem, match=r"Ollama does not answer at http://127\.0\.0\.1:9"):
-        flow.export(str(tiny_llama), name="m", **asked)
+        flow.export("demo", name="m", **asked)
     assert not (tmp_path / "out").exists(), "no minutes are spent on a file before"
     with pytest.raises(UsageProblem, match="cannot be a model"):
-        flow.export(str(tiny_llama), name="a/b", **asked)
+        flow.export("demo", name="a/b", **asked)
     with ollama(monkeypatch) as server:
         server.trouble = "create"
         with pytest.raises(EnvironmentProblem, match="unsupported architecture"):
-            flow.export(str(tiny_llama), name="m", **asked)
+            flow.export("demo", name="m", **asked)
         users = {"template": "the user's own"}
         server.models["m"] = users
         for trouble, problem, says in (
@@ -532,10 +535,10 @@ def test_ollamas_troubles_are_told(tiny_llama: Path, adapter: Path, tmp_path: Pa
         ):
             server.trouble = trouble
             with pytest.raises(problem, match=says):
-                flow.export(str(tiny_llama), name="m", **asked)
+                flow.export("demo", name="m", **asked)
             assert server.models == {"m": users}, "a model of that name stays as it was, and no trial is left"
         server.trouble = "other"
-        report = flow.export(str(tiny_llama), name="m", allow_mismatch=True, **asked)
+        report = flow.export("demo", name="m", allow_mismatch=True, **asked)
         assert report.parity is not None
         assert not report.parity.is_equal
         assert server.models["m"] is not users
@@ -543,7 +546,7 @@ def test_ollamas_troubles_are_told(tiny_llama: Path, adapter: Path, tmp_path: Pa
 
 @needs_llama
 def test_ollama_repeats_what_the_trained_model_repeats(tmp_path: Path, monkeypatch: Any) -> None:
-    """EXP-3, EXP-4: long repetitions, which Ollama's own penalty would spoil; without llama-server Ollama is who reads the file back."""
+    """EXP-3, EXP-4: long repetitions, which a penalty would spoil; without llama-server Ollama is who reads the file back."""
     from lorasmith.exports.targets import gguf
     from lorasmith.exports.targets import ollama as target
 
@@ -559,7 +562,7 @@ def test_ollama_repeats_what_the_trained_model_repeats(tmp_path: Path, monkeypat
         own = target._parameters
 
         def theirs(*given: Any) -> Any:
-            return {name: value for name, value in own(*given).items() if name != "repeat_penalty"}
+            return own(*given) | {"repeat_penalty": 3.0}
 
         monkeypatch.setattr(target, "_parameters", theirs)
         before = dict(server.models)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from lorasmith import flow
 from lorasmith.core.errors import UsageProblem
 from lorasmith.core.events import Warn
+from lorasmith.demo import MODEL_FOLDER
 from lorasmith.exports.launch import export
 from lorasmith.hub.bases import is_quantized_form
 from lorasmith.hub.recognise import know_model
@@ -34,16 +36,18 @@ def trained_by_peft(base: Any, folder: Path) -> Path:
     """A LoRA that a loop of plain PEFT and torch has taught to say the same tokens."""
     torch.manual_seed(0)
     config = LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj", "down_proj"], task_type="CAUSAL_LM")
-    model = get_peft_model(base, config)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PEFT's own, of what transformers 5 has renamed
+        model = get_peft_model(base, config)
     optimizer = torch.optim.AdamW([one for one in model.parameters() if one.requires_grad], lr=3e-2)
     losses: list[float] = []
-    for _ in range(12):
+    for _ in range(60):
         loss = model(IDS, labels=IDS).loss
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-        losses.append(float(loss))
-    assert losses[-1] < 0.8 * losses[0]
+        losses.append(loss.item())
+    assert losses[-1] < 0.9 * losses[0]
     model.save_pretrained(folder, save_embedding_layers=False)
     return folder
 
@@ -56,12 +60,12 @@ def beside(model: Path, target: Path) -> Path:
 
 
 @pytest.fixture
-def quantized(tiny_llama: Path, tmp_path: Path) -> Path:
-    """The model with its weights stored in 4 bit."""
+def quantized(tmp_path: Path) -> Path:
+    """The demo model with its weights stored in 4 bit."""
     config = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4")
-    model = AutoModelForCausalLM.from_pretrained(tiny_llama, quantization_config=config, device_map="cpu")
-    model.save_pretrained(tmp_path / "llama-4bit")
-    return beside(tiny_llama, tmp_path / "llama-4bit")
+    model = AutoModelForCausalLM.from_pretrained(MODEL_FOLDER, quantization_config=config, device_map="cpu")
+    model.save_pretrained(tmp_path / "demo-4bit")
+    return beside(MODEL_FOLDER, tmp_path / "demo-4bit")
 
 
 def test_what_plain_peft_trained_is_taken_in_and_served(tiny_llama: Path, tmp_path: Path, home: Path) -> None:
@@ -112,9 +116,6 @@ def test_an_adapter_of_a_base_in_4_bit_is_merged_into_the_whole_one(
     tiny_llama: Path, quantized: Path, tmp_path: Path, home: Path
 ) -> None:
     """ADP-1, ADP-3: taken in for a base whose weights are stored in 4 bit, trained on it, and merged into the files in 16 bit."""
-    half = tmp_path / "half"
-    AutoModelForCausalLM.from_pretrained(tiny_llama, dtype=torch.float16).save_pretrained(half)
-    beside(tiny_llama, half)
     theirs = trained_by_peft(AutoModelForCausalLM.from_pretrained(quantized), tmp_path / "theirs")
     taken = flow.import_adapter(str(theirs), base=str(quantized), name="mine")
     assert json.loads((taken.folder / "manifest.json").read_text())["base"]["quantization"] == "bitsandbytes"
@@ -122,7 +123,7 @@ def test_an_adapter_of_a_base_in_4_bit_is_merged_into_the_whole_one(
         flow.export(str(quantized), adapter="mine", out=str(tmp_path / "out"))
     heard: list[str] = []
     report = export(
-        str(half), adapter="mine", out=str(tmp_path / "out"), prompts=4,
+        "demo", adapter="mine", out=str(tmp_path / "out"), prompts=4,
         on_event=lambda event: heard.append(event.message) if isinstance(event, Warn) else None,
     )  # fmt: skip
     assert any("whose weights are stored quantized" in one for one in heard)
@@ -130,12 +131,12 @@ def test_an_adapter_of_a_base_in_4_bit_is_merged_into_the_whole_one(
     assert report.parity.is_equal
     weights = load_file(tmp_path / "out" / "model.safetensors")
     assert {one.dtype for one in weights.values()} == {torch.float16}
-    wanted = load_adapters(AutoModelForCausalLM.from_pretrained(half, dtype=torch.float32), {"a": theirs})
+    wanted = load_adapters(AutoModelForCausalLM.from_pretrained(MODEL_FOLDER, dtype=torch.float32), {"a": theirs})
     merged = AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype=torch.float32)
     with torch.inference_mode():
         assert torch.allclose(merged(IDS).logits, wanted(IDS).logits, atol=2e-2)
     plain = plain_adapter(tiny_llama, tmp_path / "plain", base="acme/other")
-    assert not is_quantized_form(plain, know_model(str(half))), "nothing tells that its base is stored quantized"
+    assert not is_quantized_form(plain, know_model("demo")), "nothing tells that its base is stored quantized"
 
 
 def test_what_is_known_of_an_adapter_comes_with_it(tiny_llama: Path, tmp_path: Path, lorasmith: Run) -> None:

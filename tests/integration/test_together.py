@@ -16,6 +16,7 @@ from tests.conftest import Run, write_rows
 from tests.integration.test_tune import QUICK, study, tuned
 from tests.trainings import losses_by_step, planned
 
+from lorasmith.demo import TRAIN_FILE
 from lorasmith.families.language import plugin
 from lorasmith.testing import tiny
 from lorasmith.tuning.spec import Trained, Trouble
@@ -292,17 +293,16 @@ def test_runs_of_a_file_are_trained_together(
     assert len(list((tmp_path / "all/1/logs").glob("worker*.log"))) == 1, "one process for all"
 
 
-def test_what_fails_in_company_goes_on_alone(lorasmith: Run, tiny_llama: Path, sums: Path, tmp_path: Path) -> None:
+def test_what_fails_in_company_goes_on_alone(lorasmith: Run, tmp_path: Path) -> None:
     """TRN-10, TRN-4: a run whose loss leaves its path turns back by itself when the others have ended."""
-    runs = runs_file(tmp_path, {"learning_rate": 500.0, "max_steps": 8}, {"lora_r": 4})
+    runs = runs_file(tmp_path, {"learning_rate": 1.0}, {"lora_r": 4})
     done = lorasmith(
-        "train", tiny_llama, "--data", sums, "--max-steps", "8", "--together", runs, "--output", tmp_path / "all"
+        "train", "demo", "--data", TRAIN_FILE, "--max-steps", "6", "--together", runs, "--output", tmp_path / "all"
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "goes on alone" in done.stdout
+    assert "goes on alone" in " ".join(done.stdout.split())
     reports = [json.loads((tmp_path / f"all/{number}/training_report.json").read_text()) for number in (1, 2)]
-    assert any(one["name"] == "turned_back" for one in reports[0]["decisions"])
-    assert reports[1]["stop_reason"] != "diverged"
+    assert [any(one["name"] == "turned_back" for one in report["decisions"]) for report in reports] == [True, False]
+    assert (tmp_path / "all/1/lora/adapter_model.safetensors").exists()
 
 
 @pytest.mark.parametrize(
@@ -319,7 +319,6 @@ def test_runs_that_cannot_be_are_refused_and_leave_nothing(
     lorasmith: Run, tiny_llama: Path, sums: Path, tmp_path: Path, home: Path, runs: list[Any], words: tuple[str, ...]
 ) -> None:
     """TRN-10, QLT-1"""
-    done = lorasmith("train", tiny_llama, "--data", sums, "--together", runs_file(tmp_path, *runs))
-    assert done.returncode == 2, done.stdout + done.stderr
+    done = lorasmith("train", tiny_llama, "--data", sums, "--together", runs_file(tmp_path, *runs), code=2)
     assert all(word in done.stdout + done.stderr for word in words), done.stdout + done.stderr
     assert not list(home.glob("adapters/*/spec.json"))

@@ -53,7 +53,11 @@ def show_report(out: Console, report: ExportReport) -> None:
                 f"≤ {parity.limit:g} for {parity.form}",
             )
         if parity.texts:
-            table.add_row("answers in words", f"{parity.same_texts} of {len(parity.texts)} equal", "more than half")
+            table.add_row(
+                "answers in words",
+                f"{parity.same_texts} of {len(parity.texts)} equal",
+                f"{len(parity.texts)}, as far as it was sure",
+            )
         for one in parity.scores:
             change = f"{shown(one.trained, one)} → {shown(one.exported, one)}"
             table.add_row(one.title, change, f"95 %: {interval(one.low, one.high, one)}")

@@ -21,6 +21,9 @@ _LEFT = 0.4
 """For 4 bit and less."""
 _TIE = 1e-5
 """Probabilities that are nearer to each other than this may change places by rounding alone."""
+_ROUNDING = 0.02
+"""What programs that keep earlier tokens in fp16 move distributions by, whatever the weights are stored as."""
+_SUREST = 0.8
 _SAME = ("exact", "float32", "f32")
 """Formats whose greedy answers have to be equal, too."""
 
@@ -62,13 +65,15 @@ class TextRow(BaseModel):
 
     prompt: str
     trained: str
+    """As far as the trained model was sure of it."""
+    is_whole: bool
+    """Whether that is all of its answer, to the end."""
     exported: str
-    is_due: bool
-    """Whether the weights as they are stored give the trained model's answer: then the program has to, too."""
 
     @property
     def is_same(self) -> bool:
-        return self.trained.strip() == self.exported.strip()
+        own, other = self.trained.strip(), self.exported.strip()
+        return other == own if self.is_whole else other.startswith(own)
 
 
 class ScoreRow(BaseModel):
@@ -113,12 +118,6 @@ class ParityReport(BaseModel):
         return sum(row.is_same for row in self.texts)
 
     @property
-    def has_same_texts(self) -> bool:
-        """Whether more than half of those that are due are equal: such a program rounds in its own way, and single ones part."""
-        due = [row for row in self.texts if row.is_due]
-        return not due or 2 * sum(row.is_same for row in due) > len(due)
-
-    @property
     def largest_distance(self) -> float:
         return max((row.distance for row in self.rows), default=0.0)
 
@@ -132,7 +131,7 @@ class ParityReport(BaseModel):
         """Whether the export passes: every prompt has the same tokens, and the answers are near enough for how it is stored."""
         answers = not self.needs_same_answers or self.same_answers == len(self.rows)
         is_near = answers and self.largest_distance <= self.limit
-        return self.same_ids == len(self.rows) and is_near and self.has_same_texts
+        return self.same_ids == len(self.rows) and is_near and self.same_texts == len(self.texts)
 
     @property
     def trouble(self) -> str:
@@ -154,7 +153,7 @@ class ParityReport(BaseModel):
         return f"{len(self.rows) - self.same_answers} of {len(self.rows)} answers differ: {row.difference}"
 
     def _other_texts(self) -> str:
-        row = next(row for row in self.texts if row.is_due and not row.is_same)
+        row = next(row for row in self.texts if not row.is_same)
         return (
             f"{len(self.texts) - self.same_texts} of {len(self.texts)} answers are worded otherwise: to '…{row.prompt[-60:]}' "
             f"'{row.trained[:100]}' as trained, and '{row.exported[:100]}' as exported."
@@ -163,6 +162,19 @@ class ParityReport(BaseModel):
 
 def limit_of(form: str) -> float:
     return LIMITS.get(form, _LEFT)
+
+
+def num_sure(said: Said, form: str) -> int:
+    """How many tokens of an answer, its end among them, were likelier than any other by more than `form` and rounding can turn.
+
+    So many have to be the same in whatever program reads the exported weights.
+    """
+    margin = min(_SUREST, 2 * max(_ROUNDING, limit_of(form)))
+    for place, chances in enumerate(said.chances):
+        best, second = sorted([*chances.values(), 0.0, 0.0], reverse=True)[:2]
+        if best - second <= margin:
+            return place
+    return len(said.chances)
 
 
 def compare(trained: Sequence[Said], exported: Sequence[Said], *, form: str, reader: str) -> ParityReport:

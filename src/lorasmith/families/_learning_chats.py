@@ -31,6 +31,8 @@ class VisualChats(Learning):
         pad = getattr(self.tokenizer, "pad_token_id", None)
         self.pad = pad if pad is not None else 0
         self.crosses = bool(getattr(model.config, "is_encoder_decoder", False))
+        names = ("image_token_id", "image_token_index")
+        self.places = {getattr(model.config, name) for name in names if getattr(model.config, name, None) is not None}
 
     def batch(self, samples: Sequence[Sample], *, training: bool) -> Batch:  # noqa: ARG002
         rows = [self._row(one) for one in samples]
@@ -51,7 +53,9 @@ class VisualChats(Learning):
         if ends is not None and ends not in ids[-2:]:
             ids = [*ids, ends]
         prompt = made["input_ids"]
-        room = max(1, (self.max_length or 10**9) - prompt.shape[1])
+        # The plan's length is that of texts: a picture takes its places on top of it, not from the answer.
+        texts = sum(token not in self.places for token in prompt[0].tolist())
+        room = max(1, (self.max_length or 10**9) - texts)
         added = torch.tensor([ids[:room]], dtype=prompt.dtype)
         made["labels"] = torch.cat([torch.full_like(prompt, IGNORED), added], 1)
         made["input_ids"] = torch.cat([prompt, added], 1)

@@ -28,7 +28,7 @@ from lorasmith.workers import comparison, lora
 from lorasmith.workers.course import Course
 from lorasmith.workers.learner import Learner, load_base, require_finite, require_known
 from lorasmith.workers.rows import Rows
-from lorasmith.workers.runtime import give_blocks_back, is_out_of_memory, limit_memory
+from lorasmith.workers.runtime import give_blocks_back, is_out_of_memory, keep_blocks, limit_memory
 from lorasmith.workers.samples import SampleTrainer, learning_for, readable
 from lorasmith.workers.together import Company
 from lorasmith.workers.trainer import LoraTrainer, Run
@@ -53,8 +53,7 @@ class Material:
 def gather(spec: WorkerSpec, events: Writer, base: Any = None) -> Material:
     """Read the rows and load the base, unless it is given. Raises errors of memory, and problems of the data or the weights."""
     plan, facts = spec.plan, DataFacts(**spec.data_facts)
-    if plan.tight_memory:
-        give_blocks_back()
+    (give_blocks_back if plan.tight_memory else keep_blocks)()
     transformers.set_seed(spec.spec.seed)
     data = spec.run_folder / DATA_FILE
     rows = Rows(data, facts.threshold, "train", max_length=plan.max_length)

@@ -6,9 +6,12 @@ https://github.com/ggml-org/llama.cpp/blob/master/convert_hf_to_gguf.py, https:/
 
 from __future__ import annotations
 
+import errno
 import json
 import math
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -126,10 +129,12 @@ def write_model(
         given = shapes[number]
         values = layout.turned(given.name, weight.float().numpy())
         values = np.ascontiguousarray(values[: given.shape[0]])
-        writer.write_tensor_data(_encoded(values, _type_of(given.name, given.shape, kind)))
+        with _filled(target):
+            writer.write_tensor_data(_encoded(values, _type_of(given.name, given.shape, kind)))
         tell(number + 1, len(shapes))
     if factors is not None:
-        writer.write_tensor_data(factors)
+        with _filled(target):
+            writer.write_tensor_data(factors)
     writer.close()
 
 
@@ -249,5 +254,17 @@ def write_adapter(folder: Path, adapter: Path, target: Path) -> None:
         writer.add_tensor(f"{name}.lora_{half.lower()}", np.ascontiguousarray(ready.astype(np.float32)))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
+    with _filled(target):
+        writer.write_tensors_to_file()
     writer.close()
+
+
+@contextmanager
+def _filled(target: Path) -> Generator[None]:
+    """numpy says of a full disk only how many numbers found room on it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target)) from error
+        raise

@@ -12,7 +12,7 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ from lorasmith.core.errors import DoesNotFitProblem, EnvironmentProblem, Lorasmi
 from lorasmith.core.events import Failure, Result, Writer
 from lorasmith.plan.hardware import is_busy
 
-_M_MMAP_THRESHOLD = -3  # malloc.h
+_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -3, -1  # malloc.h
+_LARGEST_KEPT, _NEVER = 2**25, 2**31 - 1
 _GIVEN_BACK_FROM = 2**20
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "cannot allocate memory")
 
@@ -51,8 +52,23 @@ def give_blocks_back() -> None:
     Left alone it keeps them, and before glibc 2.38 wastes a third of what it holds (docs/lab-log.md). Elsewhere than on glibc
     nothing happens.
     """
+    _mallopt({_M_MMAP_THRESHOLD: _GIVEN_BACK_FROM, _M_TRIM_THRESHOLD: _GIVEN_BACK_FROM})
+
+
+def keep_blocks() -> None:
+    """Have glibc keep what is freed for what comes next, up to its own limit of 32 MiB for a block.
+
+    Left alone it returns every step's activations to the system, which hands them out again page by page, zeroed: on a virtual
+    machine that can take longer than the step's arithmetic (docs/lab-log.md). The peak stays what it is.
+    """
+    _mallopt({_M_MMAP_THRESHOLD: _LARGEST_KEPT, _M_TRIM_THRESHOLD: _NEVER})
+
+
+def _mallopt(options: Mapping[int, int]) -> None:
     with contextlib.suppress(AttributeError, OSError):
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _GIVEN_BACK_FROM)
+        library = ctypes.CDLL(None)
+        for option, value in options.items():
+            library.mallopt(option, value)
 
 
 def limit_memory(room_bytes: int) -> None:

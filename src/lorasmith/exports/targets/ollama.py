@@ -21,7 +21,7 @@ from lorasmith.exports._base import Target, Wish
 from lorasmith.exports._modelfile import Turns, modelfile, turns_of
 from lorasmith.exports._work import require_equal
 from lorasmith.exports.ollama import Ollama
-from lorasmith.exports.parity import ParityReport, Said, TextRow, limit_of
+from lorasmith.exports.parity import ParityReport, Said, TextRow, limit_of, num_sure
 from lorasmith.exports.spec import ExportReport
 from lorasmith.exports.targets import gguf
 
@@ -65,7 +65,7 @@ class ToOllama(Target):
         _require_same_prompts(wish, tokenizer, turns)
         digest = client.upload(file, wish.listener)
         with _on_trial(client, name, {"files": {file.name: digest}, **wanted}, wish.listener) as trial:
-            parity = _compared(wish, client, trial, trained, made)
+            parity = _compared(wish, client, trial, trained, made, tokenizer)
             client.copy(trial, name)
         place = f"{name} in Ollama at {client.url}"
         return made.model_copy(update={"target": self.name, "place": place, "parity": parity})
@@ -123,11 +123,11 @@ def _require_same_prompts(wish: Wish, tokenizer: Tokenizer, turns: Turns) -> Non
 
 
 def _compared(
-    wish: Wish, client: Ollama, name: str, trained: Sequence[Said], made: ExportReport
-) -> ParityReport | None:
+    wish: Wish, client: Ollama, name: str, trained: Sequence[Said], made: ExportReport, tokenizer: Tokenizer
+) -> ParityReport | None:  # fmt: skip
     """What Ollama says to the first prompts, beside what the trained model does; None where nothing could be asked.
 
-    Raises DataProblem where it says nothing, or too often something else, unless that is to be kept.
+    Raises DataProblem where it says nothing, or something else where the trained model was sure, unless that is to be kept.
     """
     asked = list(zip(wish.conversations, trained, strict=True))[:_ASKED]
     if not asked:
@@ -140,17 +140,26 @@ def _compared(
             f"'{own}' does not answer in Ollama, and is not kept there", why=f"{len(told)} prompts got no word back.",
             fix="See Ollama's log; --to gguf works without it.",
         )  # fmt: skip
-    due = [row.same_answer for row in made.parity.rows] if made.parity else [True] * len(asked)
-    texts = [
-        TextRow(prompt=one.prompt, trained=one.text, exported=text, is_due=is_due)
-        for (_, one), text, is_due in zip(asked, told, due, strict=False)
-    ]
     form = wish.spec.quantize or gguf.USUAL
+    texts = [_text_row(said, text, tokenizer, form) for (_, said), text in zip(asked, told, strict=True)]
+    if not any(row.trained for row in texts):
+        wish.listener(
+            Warn(
+                message="The trained model is sure of no word that was asked for: Ollama's answers tell nothing of it."
+            )
+        )
     file = made.parity or ParityReport(form=form, limit=limit_of(form), reader="", rows=[])
     readers = " and ".join(filter(None, [file.reader, "Ollama"]))
     report = file.model_copy(update={"texts": texts, "reader": readers})
     require_equal(report, wish)
     return report
+
+
+def _text_row(said: Said, told: str, tokenizer: Tokenizer, form: str) -> TextRow:
+    sure = num_sure(said, form)
+    is_whole = sure == len(said.chances)
+    begun = tokenizer.encoder.decode(list(said.answer[:sure])).rstrip("\ufffd")  # a character may be cut
+    return TextRow(prompt=said.prompt, trained=said.text if is_whole else begun, is_whole=is_whole, exported=told)
 
 
 def adds_bos(folder: Path, tokenizer: Tokenizer) -> bool:
