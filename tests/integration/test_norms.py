@@ -57,8 +57,20 @@ class OtherRMSNorm(nn.Module):
         return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.eps) * (1 + self.weight)
 
 
+class WeightlessRMSNorm(OtherRMSNorm):
+    """As FalconMamba's: its weight is there, and not used."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        nn.init.ones_(self.weight)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.eps)
+
+
 def test_what_only_bears_the_name_is_left_alone() -> None:
-    """TRN-2: other formulas, other number formats, weights that learn."""
+    """TRN-2: other formulas, other number formats, weights that are not used."""
+    assert use_quick_norms(WeightlessRMSNorm()) == 0
     assert use_quick_norms(OtherRMSNorm()) == 0
     norm = torch.nn.Module()
     norm.inner = OtherRMSNorm().to(torch.bfloat16)

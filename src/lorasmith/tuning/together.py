@@ -41,6 +41,10 @@ class Run(NamedTuple):
     spec: WorkerSpec
 
 
+def _unheard(*_: Any) -> None:
+    """Nobody is told."""
+
+
 def read_runs(path: Path) -> list[dict[str, Any]]:
     """The runs of a YAML file for `--together`: a list, each entry the options that are its own. Raises UsageProblem by entry."""
     try:
@@ -62,8 +66,8 @@ def read_runs(path: Path) -> list[dict[str, Any]]:
 
 
 def train_together(
-    model: str, runs: Iterable[Mapping[str, Any]], data: str | Path = "", *, on_event: Told = lambda *_: None,
-    on_plans: Callable[[Sequence[Run], int], None] = lambda *_: None, **common: Any,
+    model: str, runs: Iterable[Mapping[str, Any]], data: str | Path = "", *, on_event: Told = _unheard,
+    on_plans: Callable[[Sequence[Run], int], None] = _unheard, **common: Any,
 ) -> dict[str, launch.TrainResult]:  # fmt: skip
     """Fine-tune `model` several times at once; the results by the names of their folders, in the order of `runs`.
 
@@ -119,7 +123,7 @@ def _planned(specs: Sequence[TrainSpec], facts: ModelFacts, on_event: Told) -> l
             begun.append((folder, folder.exists()))
             paths.make_folder(folder / "logs")
             name = folder.name
-            one = planned(spec, facts, folder, lambda event, name=name: on_event(name, event), lambda *_: None)
+            one = planned(spec, facts, folder, lambda event, name=name: on_event(name, event), _unheard)
             paths.write_text(folder / SPEC_FILE, one.model_dump_json(indent=2) + "\n")
             made.append(Run(name, one))
         _require_alike(made)

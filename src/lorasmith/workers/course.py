@@ -34,6 +34,7 @@ from lorasmith.workers.trainer import Run, read_state
 
 SAVE_EVERY_SECONDS = 300.0
 PROGRESS_EVERY_SECONDS = 0.5
+_PEAK_EVERY_SECONDS = 0.5
 
 _LIVE: weakref.WeakSet[Course] = weakref.WeakSet()
 """All that a signal asks to stop: several trainings may go on in one process."""
@@ -66,6 +67,7 @@ class Course(TrainerCallback):
         self.joules_before: float | None = 0.0
         self.energy_joules: float | None = None
         self.asked_to_stop = False
+        self.peak = self.peak_seen = 0.0
         self.parent = os.getppid()
         self.started = self.step_started = self.last_told = self._now()
         # Copies: several trainings may go on in one process, each with files of its own.
@@ -263,10 +265,16 @@ class Course(TrainerCallback):
             "gradient_norm": facts["gradient_norm"],
             "tokens_per_second": facts["tokens"] / seconds,
             "supervised_tokens_per_second": facts["supervised"] / seconds,
-            "memory_bytes": float(report.peak_memory_bytes(self.plan.device)),
+            "memory_bytes": self._peak(),
             "seconds_left": (self.plan.steps - step) * self.elapsed() / step,
         }
         self._log(step, values)
+
+    def _peak(self) -> float:
+        """Looked at now and then: on a CPU it walks over all that is mapped, which takes longer than a small model's step."""
+        if (now := time.monotonic()) - self.peak_seen > _PEAK_EVERY_SECONDS:
+            self.peak, self.peak_seen = float(report.peak_memory_bytes(self.plan.device)), now
+        return self.peak
 
     def _log(self, step: int, values: dict[str, float]) -> None:
         finite = {name: value for name, value in values.items() if math.isfinite(value)}

@@ -5,6 +5,7 @@ y = w·x/r with r = √(mean(x²) + ε); with t = w·∂y: ∂x = t/r − x·(t�
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
@@ -35,7 +36,8 @@ class _Quick:
     """Mixed into the class of a norm: computes it in this way while something learns from it."""
 
     def forward(self: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-        if args or kwargs or not torch.is_grad_enabled() or x.dtype != torch.float32 or self.weight.requires_grad:
+        is_usual = x.dtype == torch.float32 and x.shape[-1] == len(self.weight) and not self.weight.requires_grad
+        if args or kwargs or not torch.is_grad_enabled() or not is_usual:
             return super().forward(x, *args, **kwargs)  # type: ignore[misc]
         return _Norm.apply(x, self.weight, _epsilon(self))
 
@@ -80,11 +82,13 @@ def _is_plain(norm: Any) -> bool:
     if not _epsilon(norm) or type(weight.data) is not torch.Tensor:
         return False
     draws = torch.Generator().manual_seed(0)
+    norm = copy.deepcopy(norm)
+    norm.weight.data = torch.randn(weight.shape, generator=draws)  # ones would hide what is done with them
     x = torch.randn(*_PROOF, len(weight), generator=draws).requires_grad_()
     outer = torch.randn(x.shape, generator=draws)
     found = []
     with torch.enable_grad():
-        for output in (norm(x), _Norm.apply(x, weight.detach(), _epsilon(norm))):
+        for output in (norm(x), _Norm.apply(x, norm.weight.detach(), _epsilon(norm))):
             (gradient,) = torch.autograd.grad(output, x, outer)
             found.append((output.detach(), gradient))
     return all(
