@@ -51,6 +51,8 @@ e2e: setup $(AXE)
 
 bench: setup
 	$(BIN)/python benchmarks/train.py
+	$(BIN)/python benchmarks/levers.py
+	$(BIN)/python benchmarks/together.py
 	$(BIN)/python benchmarks/training_loop.py
 	$(BIN)/python benchmarks/inspect_memory.py
 	$(BIN)/python benchmarks/memory.py --quick

@@ -213,6 +213,9 @@ def main() -> None:
             for name, side in sides.items():
                 if number == 0 or not isinstance(found[name][-1], str):
                     found[name].append(measure(side, work, arguments.peers))
+                    last = found[name][-1]
+                    said = last if isinstance(last, str) else f"{seconds_of(last):.2f} s a step"
+                    print(f"  round {number + 1}, {name}: {said[:160]}", file=sys.stderr, flush=True)
             rates.append(matrix_rate())
         show(arguments, work, found, statistics.median(rates))
 
@@ -239,8 +242,8 @@ def show(arguments: Any, work: Work, found: dict[str, list[Any]], rate: float) -
             print(f"{name:<19}  {last[:120]}")
             continue
         each = pace[name] * arguments.steps
-        if "packing" in name:  # it takes fewer, larger steps: all of its rows over all of its time
-            each *= _rows_share(work, last, arguments)
+        if "tokens_a_step" in last:  # it packs rows of its own choice, more or fewer than a step's
+            each *= work.tokens / arguments.steps / last["tokens_a_step"]
         losses = f"{last['losses'][0]:.5f} {last['losses'][1]:.5f} {last['losses'][-1]:.3f}"
         norm = f"{last['norms'][0]:.3f}" if last["norms"] else ""
         ratio = f"{each / (pace['lorasmith'] * arguments.steps):.2f} x" if "lorasmith" in pace else ""
@@ -249,11 +252,6 @@ def show(arguments: Any, work: Work, found: dict[str, list[Any]], rate: float) -
             f"{4 * work.parameters * work.tokens / each / rate:>7.0%}{work.least_flops / each / rate:>7.0%}"
             f"{statistics.median(run['peak'] for run in runs) / 1e6:>9,.0f}{losses:>24}{norm:>8}{ratio:>9}  {last['settings']}"
         )
-
-
-def _rows_share(work: Work, run: dict[str, Any], arguments: Any) -> float:
-    """Seconds of a step's rows over seconds of one of its packed steps."""
-    return work.tokens / arguments.steps / run["tokens_a_step"]
 
 
 if __name__ == "__main__":

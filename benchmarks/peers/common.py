@@ -58,10 +58,12 @@ class Clock:
         return Watch()
 
 
-def tell(clock: Clock, losses: list[float], norms: list[float], settings: str) -> None:
+def tell(clock: Clock, losses: list[float], norms: list[float], settings: str, **more: float) -> None:
     """The result: `ends` in seconds, the loss and gradient norm of each step, peak of resident memory in bytes."""
     peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps({"ends": clock.ends, "losses": losses, "norms": norms, "peak": peak, "settings": settings}))
+    print(
+        json.dumps({"ends": clock.ends, "losses": losses, "norms": norms, "peak": peak, "settings": settings, **more})
+    )
 
 
 def of_history(history: list[dict[str, Any]]) -> tuple[list[float], list[float]]:

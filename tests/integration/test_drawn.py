@@ -9,7 +9,8 @@ import pytest
 import torch
 from PIL import Image
 from tests import lessons, trainings
-from tests.integration.test_lessons import trained
+from tests.integration.test_lessons import planned
+from tests.trainings import train_here
 
 import lorasmith
 from lorasmith.core.errors import EnvironmentProblem, UsageProblem
@@ -36,7 +37,8 @@ def near(clip: Path, picture: Path, other: str | Path) -> float:
 
 def test_drawn_pictures_are_measured_beside_the_bases(tmp_path: Path) -> None:
     """EVA-5: CLIP score of base and adapter, on the same texts with the same seeds, with intervals; the pictures are on the page."""
-    spec, _ = trained("stable_diffusion", "image-text", tmp_path, image_size="32x32")
+    spec = planned("stable_diffusion", "image-text", tmp_path, image_size="32x32")
+    train_here(spec)
     clip = tiny.build("clip", tmp_path / "clip")
     adapter = spec.run_folder / "lora"
     report = lorasmith.evaluate(
@@ -74,7 +76,8 @@ def test_the_class_is_learnt_beside_the_thing(tmp_path: Path) -> None:
     for number in range(40):
         lessons.picture(cats / f"cat{number}.png", 50 + number)
     own = {"instance_prompt": "a sks cat", "image_size": "32x32"}
-    spec, report = trained("stable_diffusion", "images", tmp_path, prior_data=str(cats), prior_prompt="a cat", **own)
+    spec = planned("stable_diffusion", "images", tmp_path, prior_data=str(cats), prior_prompt="a cat", **own)
+    report = train_here(spec)
     learnt, held_out = (
         Rows(spec.run_folder / "data.arrow", spec.data_facts["threshold"], part, max_length=spec.plan.max_length)
         for part in ("train", "validation")

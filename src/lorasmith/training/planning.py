@@ -49,6 +49,7 @@ def planned(spec: TrainSpec, facts: ModelFacts, folder: Path, on_event: Listener
         model_id=facts.id,
         model_revision=facts.revision,
         model_fingerprint=fingerprint(facts),
+        model_quantization=facts.quantization,
         model_folder=facts.local_folder,
         family=facts.family,
         template=ready.template,

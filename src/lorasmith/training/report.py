@@ -216,6 +216,7 @@ def _manifest(spec: WorkerSpec, facts: DataFacts, report: TrainReport, made: Mad
             "revision": spec.model_revision,
             "family": spec.family,
             "fingerprint": spec.model_fingerprint,
+            "quantization": spec.model_quantization,
         },
         "dataset": facts.model_dump(mode="json"),
         "parameters": {name: {"value": value, "reason": reasons.get(name, "")} for name, value in plan.items()},

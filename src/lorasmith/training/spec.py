@@ -162,6 +162,8 @@ class WorkerSpec(BaseModel):
     model_revision: str
     model_fingerprint: str = ""
     """Of the base's weights (hub/bases.py)."""
+    model_quantization: str = ""
+    """How the base's weights are stored, where they are not whole."""
     model_folder: Path
     family: str
     template: str
