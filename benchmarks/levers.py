@@ -26,7 +26,7 @@ import train as side_by_side  # noqa: E402
 
 from lorasmith.testing import shapes  # noqa: E402
 from lorasmith.training.spec import DATA_FILE, WorkerSpec  # noqa: E402
-from lorasmith.workers.joined import join, part, relate  # noqa: E402
+from lorasmith.workers.joined import join, part  # noqa: E402
 from lorasmith.workers.learner import Learner, load_base  # noqa: E402
 from lorasmith.workers.measure import answer_scores  # noqa: E402
 from lorasmith.workers.norms import use_own_norms, use_quick_norms  # noqa: E402
@@ -59,7 +59,6 @@ class Step:
         keep_blocks()
         join(self.model)
         use_quick_norms(self.model)
-        relate(self.model, self.quick)
 
     def quick(self) -> torch.Tensor:
         return answer_scores(self.model, self.packed)[0].nll.sum()
@@ -74,10 +73,6 @@ class Step:
             input_ids=self.padded["input_ids"], attention_mask=self.mask, labels=labels, use_cache=False
         ).loss
         return loss * (labels[:, 1:] != -100).sum()
-
-    def apart(self) -> None:
-        for layer in self.model.modules():
-            layer.__dict__.pop("siblings", None)
 
 
 def give_back() -> None:
@@ -103,7 +98,6 @@ def main() -> None:
             "all": (lambda: None, step.quick),
             "without keeping freed memory": (give_back, step.quick),
             "without joined LoRA layers": (lambda: part(model), step.quick),
-            "without siblings at once": (step.apart, step.quick),
             "without quick norms": (lambda: use_own_norms(model), step.quick),
             "without packing": (lambda: None, step.with_padding),
             "without head at answers": (lambda: None, step.with_whole_logits),

@@ -27,9 +27,8 @@ import train as side_by_side  # noqa: E402
 from lorasmith.plan.hardware import resident_peak_bytes  # noqa: E402
 from lorasmith.testing import shapes  # noqa: E402
 from lorasmith.training.spec import DATA_FILE, WorkerSpec  # noqa: E402
-from lorasmith.workers.joined import join, relate  # noqa: E402
+from lorasmith.workers.joined import join  # noqa: E402
 from lorasmith.workers.learner import load_base  # noqa: E402
-from lorasmith.workers.measure import answer_scores  # noqa: E402
 from lorasmith.workers.norms import use_quick_norms  # noqa: E402
 from lorasmith.workers.packing import use_packing  # noqa: E402
 from lorasmith.workers.rows import Rows  # noqa: E402
@@ -61,7 +60,6 @@ def measure(arguments: argparse.Namespace, folder: Path) -> None:
     for number in range(arguments.adapters):
         model = adapted(base, number)
         inputs = rows.packed(range(number * arguments.rows, (number + 1) * arguments.rows))
-        relate(model, lambda model=model, inputs=inputs: answer_scores(model, inputs))
         batches.append(Batch(model, inputs, torch.tensor(1.0), torch.Generator(), nullcontext))
     company = Company(base)
     company._step(batches)  # the proof

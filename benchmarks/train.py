@@ -126,9 +126,7 @@ def ours(path: Path) -> None:
     import transformers
 
     from lorasmith.training.spec import DATA_FILE, WorkerSpec
-    from lorasmith.workers.joined import relate
     from lorasmith.workers.learner import Learner, load_base
-    from lorasmith.workers.measure import answer_scores
     from lorasmith.workers.rows import Rows
     from lorasmith.workers.trainer import LoraTrainer
 
@@ -139,7 +137,6 @@ def ours(path: Path) -> None:
     trainer = LoraTrainer(
         model=learner.model, rows=rows, plan=spec.plan, folder=spec.run_folder / "checkpoints", seed=0, pad=0
     )
-    relate(learner.model, lambda: answer_scores(learner.model, rows.batch([0, 1], 0)))
     found: dict[str, list[float]] = {"ends": [], "losses": [], "norms": []}
 
     class Watch(transformers.TrainerCallback):

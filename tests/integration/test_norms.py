@@ -11,7 +11,6 @@ from torch import nn
 from transformers import AutoModelForCausalLM
 
 from lorasmith.testing import tiny
-from lorasmith.workers.joined import JoinedLinear, join, part, relate
 from lorasmith.workers.norms import _Quick, use_own_norms, use_quick_norms
 
 pytestmark = [
@@ -75,49 +74,3 @@ def test_what_only_bears_the_name_is_left_alone() -> None:
     norm = torch.nn.Module()
     norm.inner = OtherRMSNorm().to(torch.bfloat16)
     assert use_quick_norms(norm) == 0
-
-
-def test_layers_with_one_input_are_found_and_compute_at_once(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """TRN-2: queries, keys and values, and both halves of the gate; one product each, the same gradients, also where one of them
-    is switched off or called on something else."""
-    import peft
-
-    from lorasmith.workers import joined
-
-    torch.manual_seed(0)
-    base: Any = AutoModelForCausalLM.from_pretrained(tiny_llama, dtype=torch.float32)
-    config = peft.LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False, task_type="CAUSAL_LM")
-    model: Any = peft.get_peft_model(base, config).train()
-
-    def gradients() -> dict[str, torch.Tensor]:
-        model.zero_grad()
-        model(input_ids=IDS, labels=IDS, use_cache=False).loss.backward()
-        return {name: one.grad.clone() for name, one in model.named_parameters() if one.grad is not None}
-
-    def apart(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
-        assert one.keys() == other.keys()
-        return max(float((one[name] - other[name]).norm() / other[name].norm().clamp_min(1e-12)) for name in one)
-
-    plain = gradients()
-    join(model)
-    num_layers = base.config.num_hidden_layers
-    assert relate(model, gradients) == 2 * num_layers
-    calls: list[int] = []
-    whole = joined.joined
-    monkeypatch.setattr(joined, "joined", lambda x, layers: calls.append(len(layers)) or whole(x, layers))
-    assert apart(gradients(), plain) < 1e-5
-    assert sorted(calls) == sorted([3, 1, 2, 1] * num_layers)
-    base.activation_checkpointing_enable({"use_reentrant": False})
-    assert apart(gradients(), plain) < 1e-5, "where the way forward is gone twice"
-    base.activation_checkpointing_disable()
-    first = next(one for one in model.modules() if isinstance(one, JoinedLinear))
-    first.enable_adapters(False)
-    without = gradients()
-    part(model)
-    assert apart(gradients(), without) < 1e-5
-    first.enable_adapters(True)
-    join(model)
-    x = torch.randn(1, 3, first.in_features)
-    mine = first(x)
-    x.add_(1)
-    assert not torch.equal(first(x), mine), "another tensor, though the same object"

@@ -33,123 +33,53 @@ class Part(NamedTuple):
     kept: float = 1.0
 
 
-class Through(NamedTuple):
-    """A frozen linear layer and the adapters on it, each for its own tokens."""
-
-    weight: torch.Tensor
-    bias: torch.Tensor | None
-    parts: Sequence[Part]
-
-
-def joined(x: torch.Tensor, layers: Sequence[Through]) -> tuple[torch.Tensor, ...]:
-    """`x` (tokens, in) through each of several layers that are given the same: their outputs (tokens, out)."""
-    sides = [side for layer in layers for part in layer.parts for side in (part.down, part.up)]
-    bare = [[part._replace(down=None, up=None) for part in layer.parts] for layer in layers]
-    weights = [tensor for layer in layers for tensor in (layer.weight, layer.bias)]
-    return _Joined.apply(x, bare, *weights, *sides)
+def joined(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, parts: Sequence[Part]) -> torch.Tensor:
+    """`x` (tokens, in) through a frozen layer of `weight` (out, in) with these adapters, each on its own tokens."""
+    sides = [side for part in parts for side in (part.down, part.up)]
+    return _Joined.apply(x, weight, bias, [part._replace(down=None, up=None) for part in parts], *sides)
 
 
 class _Joined(torch.autograd.Function):
-    """Weight and bias of each layer, then the sides of each one's parts, come one after the other.
-
-    Where several layers have adapters on the same tokens and nothing is dropped, their thin products with `x` are one.
-    """
+    """The sides of each part's adapter come after it all, one after the other."""
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, parts: list[list[Part]], *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        number = len(parts)
-        weights, biases, sides = tensors[: 2 * number : 2], tensors[1 : 2 * number : 2], tensors[2 * number :]
-        outputs = [nn.functional.linear(x, weight, bias) for weight, bias in zip(weights, biases, strict=True)]
+    def forward(
+        ctx: Any,
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        parts: list[Part],
+        *sides: torch.Tensor,
+    ) -> torch.Tensor:
+        y = nn.functional.linear(x, weight, bias)
         smalls = []
-        for group in _groups(parts):
-            own, downs = x[group.here], [sides[2 * member.index] for member in group.members]
-            with _without(own, group.places):
-                small = (own @ _stacked(downs, x.dtype).T).mul_(group.kept)
-            for member, thin in zip(group.members, small.split([len(down) for down in downs], 1), strict=True):
-                up = sides[2 * member.index + 1].to(x.dtype)
-                outputs[member.layer][group.here].addmm_(thin, up.T, alpha=member.part.scaling)
+        for part, down, up in zip(parts, sides[::2], sides[1::2], strict=True):
+            own = x[part.start : part.stop]
+            with _without(own, part.places):
+                small = (own @ down.to(x.dtype).T).mul_(part.kept)
+            y[part.start : part.stop].addmm_(small, up.to(x.dtype).T, alpha=part.scaling)
             smalls.append(small)
-        ctx.parts = [[part._replace(places=None) for part in of_layer] for of_layer in parts]
-        ctx.sizes = (number, len(sides), len(smalls))
-        places = [part.places for of_layer in parts for part in of_layer]
-        ctx.save_for_backward(x, *weights, *sides, *smalls, *places)
-        return tuple(outputs)
+        ctx.parts = [part._replace(places=None) for part in parts]
+        ctx.save_for_backward(x, weight, *sides, *smalls, *(part.places for part in parts))
+        return y
 
     @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:  # type: ignore[override]
-        number, num_sides, num_smalls = ctx.sizes
-        x, *rest = ctx.saved_tensors
-        weights, sides = rest[:number], rest[number : number + num_sides]
-        smalls, places = rest[number + num_sides :][:num_smalls], rest[number + num_sides + num_smalls :]
-        outer = [
-            x.new_zeros(len(x), len(weight)) if one is None else one
-            for one, weight in zip(gradients, weights, strict=True)
-        ]
-        of_x = None
-        if ctx.needs_input_grad[0]:
-            of_x = outer[0] @ weights[0]
-            for one, weight in zip(outer[1:], weights[1:], strict=True):
-                of_x.addmm_(one, weight)
-        of_sides: list[torch.Tensor | None] = [None] * num_sides
-        for group, small in zip(_groups(_with_places(ctx.parts, places)), smalls, strict=True):
-            own, downs, inners = x[group.here], [sides[2 * member.index] for member in group.members], []
-            ranks = [len(down) for down in downs]
-            for member, thin in zip(group.members, small.split(ranks, 1), strict=True):
-                up, mine, scaling = sides[2 * member.index + 1], outer[member.layer][group.here], member.part.scaling
-                inners.append((mine @ up.to(mine.dtype)).mul_(scaling))
-                of_sides[2 * member.index + 1] = (mine.T @ thin).mul_(scaling).to(up.dtype)
-            inner = inners[0] if len(inners) == 1 else torch.cat(inners, 1)
-            with _without(own, group.places):
-                of_downs = (inner.T @ own).mul_(group.kept)
-            for member, down, of_down in zip(group.members, downs, of_downs.split(ranks), strict=True):
-                of_sides[2 * member.index] = of_down.to(down.dtype)
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[override]
+        x, weight, *rest = ctx.saved_tensors
+        number = len(ctx.parts)
+        sides, smalls, dropped = rest[: 2 * number], rest[2 * number : 3 * number], rest[3 * number :]
+        of_x = gradient @ weight if ctx.needs_input_grad[0] else None
+        of_sides: list[torch.Tensor] = []
+        for part, down, up, small, places in zip(ctx.parts, sides[::2], sides[1::2], smalls, dropped, strict=True):
+            here = slice(part.start, part.stop)
+            own, outer = x[here], gradient[here]
+            inner = (outer @ up.to(outer.dtype)).mul_(part.scaling)
+            with _without(own, places):
+                of_down = (inner.T @ own).mul_(part.kept).to(down.dtype)
+            of_sides += [of_down, (outer.T @ small).mul_(part.scaling).to(up.dtype)]
             if of_x is not None:
-                _add_dropped(of_x[group.here], inner, _stacked(downs, inner.dtype), group.places, group.kept)
-        return of_x, None, *[None] * (2 * number), *of_sides
-
-
-class _Member(NamedTuple):
-    layer: int
-    index: int
-    """Of the part among those of all layers, in whose order the sides come."""
-    part: Part
-
-
-class _Group(NamedTuple):
-    """Adapters of several layers whose thin products with the same tokens of `x` are one product."""
-
-    members: list[_Member]
-
-    @property
-    def here(self) -> slice:
-        return slice(self.members[0].part.start, self.members[0].part.stop)
-
-    @property
-    def places(self) -> torch.Tensor | None:
-        return self.members[0].part.places
-
-    @property
-    def kept(self) -> float:
-        return self.members[0].part.kept
-
-
-def _groups(parts: list[list[Part]]) -> list[_Group]:
-    """Those on the same tokens together where nothing is dropped: each layer drops for itself."""
-    every = [(layer, part) for layer, of_layer in enumerate(parts) for part in of_layer]
-    found: dict[tuple[int, ...], list[_Member]] = {}
-    for index, (layer, part) in enumerate(every):
-        key = (part.start, part.stop) if part.places is None else (part.start, part.stop, index)
-        found.setdefault(key, []).append(_Member(layer, index, part))
-    return [_Group(members) for members in found.values()]
-
-
-def _stacked(downs: Sequence[torch.Tensor], dtype: torch.dtype) -> torch.Tensor:
-    return downs[0].to(dtype) if len(downs) == 1 else torch.cat([down.to(dtype) for down in downs])
-
-
-def _with_places(parts: list[list[Part]], places: Sequence[torch.Tensor | None]) -> list[list[Part]]:
-    found = iter(places)
-    return [[part._replace(places=next(found)) for part in of_layer] for of_layer in parts]
+                _add_dropped(of_x[here], inner, down.to(inner.dtype), places, part.kept)
+        return of_x, None, None, None, *of_sides
 
 
 def _add_dropped(
@@ -187,72 +117,30 @@ class JoinedLinear(Linear):
     """PEFT's LoRA layer over an ordinary linear one; whatever is not plain LoRA that learns goes PEFT's own way."""
 
     def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-        if args or kwargs or not self.learns(x):
+        name = self._learns(x, args, kwargs)
+        if name is None:
             return super().forward(x, *args, **kwargs)
-        return output_of(self, x)
+        return through(x, self.get_base_layer(), lambda rows: [adapter_of(self, name, rows, 0, len(rows))])
 
-    @property
-    def base(self) -> Any:
-        """The frozen layer."""
-        return self.get_base_layer()
-
-    def parts(self, rows: torch.Tensor) -> list[Part]:
-        """The one adapter that learns here, for all tokens."""
-        (name,) = self._learning()
-        return [adapter_of(self, name, rows, 0, len(rows))]
-
-    def learns(self, x: torch.Tensor) -> bool:
-        """Whether one adapter learns here in the plain way."""
-        if self.disable_adapters or self.merged or not torch.is_grad_enabled() or not x.is_floating_point():
-            return False
-        names = self._learning()
-        return len(names) == 1 and self.lora_A[names[0]].weight.requires_grad
-
-    def _learning(self) -> list[str]:
-        return [name for name in self.active_adapters if name in self.lora_A]
+    def _learns(self, x: torch.Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
+        """The one adapter that learns here in the plain way; None where that is not so."""
+        if args or kwargs or self.disable_adapters or self.merged or not torch.is_grad_enabled():
+            return None
+        names = [name for name in self.active_adapters if name in self.lora_A]
+        if len(names) != 1 or not self.lora_A[names[0]].weight.requires_grad or not x.is_floating_point():
+            return None
+        return names[0]
 
 
-class Siblings:
-    """Layers that are given the same tensor, such as those of queries, keys and values: the first that is called computes all."""
-
-    def __init__(self, layers: Sequence[Any]):
-        self._layers = list(layers)
-        self._given: tuple[torch.Tensor | None, int] = (None, 0)
-        self._outputs: dict[int, torch.Tensor] = {}
-
-    def output(self, layer: Any, x: torch.Tensor) -> torch.Tensor:
-        """What `layer` makes of `x`."""
-        before, version = self._given
-        found = self._outputs.pop(id(layer), None) if x is before and x._version == version else None
-        if found is None:
-            able = [one for one in self._layers if one.learns(x)]
-            self._outputs = {id(one): each for one, each in zip(able, through(x, able), strict=True)}
-            self._given = (x, x._version)
-            found = self._outputs.pop(id(layer))
-        if not self._outputs:
-            self._given = (None, 0)  # nothing is held longer than it is needed
-        return found
-
-
-def output_of(layer: Any, x: torch.Tensor) -> torch.Tensor:
-    """What a joined layer makes of `x`, by itself or with its siblings."""
-    siblings: Siblings | None = layer.__dict__.get("siblings")
-    return siblings.output(layer, x) if siblings else through(x, [layer])[0]
-
-
-def through(x: torch.Tensor, layers: Sequence[Any]) -> tuple[torch.Tensor, ...]:
-    """`x` (…, in) through the frozen `base` of each layer with the adapters that its `parts` names for it as (tokens, in), in the
-    number format that autocast says."""
+def through(x: torch.Tensor, base: Any, parts_of: Callable[[torch.Tensor], Sequence[Part]]) -> torch.Tensor:
+    """`x` (…, in) through the frozen layer `base` with the adapters that `parts_of` names for it as (tokens, in), in the number
+    format that autocast says."""
     kind = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
     rows = x.to(kind).reshape(-1, x.shape[-1]).contiguous()
     with torch.autocast(x.device.type, enabled=False):
-        given = []
-        for layer in layers:
-            base = layer.base
-            bias = None if base.bias is None else base.bias.to(kind)
-            given.append(Through(base.weight.to(kind), bias, layer.parts(rows)))
-        outputs = joined(rows, given)
-    return tuple(y.view(*x.shape[:-1], -1) for y in outputs)
+        bias = None if base.bias is None else base.bias.to(kind)
+        y = joined(rows, base.weight.to(kind), bias, parts_of(rows))
+    return y.view(*x.shape[:-1], -1)
 
 
 def adapter_of(
@@ -272,36 +160,6 @@ def join(model: nn.Module) -> int:
     for part in model.modules():
         if type(part) is Linear and _can(part):
             part.__class__ = JoinedLinear
-            count += 1
-    return count
-
-
-def relate(model: nn.Module, run: Callable[[], object]) -> int:
-    """Let joined layers that are given the same tensor, one right after the other, compute at once; how many such families there
-    are. `run` takes a batch through the model."""
-    called: list[tuple[torch.Tensor, Any]] = []  # tensors are held, so that no other takes a place that was theirs
-    layers = [one for one in model.modules() if hasattr(one, "parts") and hasattr(one, "learns")]
-    hooks = [one.register_forward_pre_hook(lambda layer, given: called.append((given[0], layer))) for one in layers]
-    try:
-        run()
-    finally:
-        for hook in hooks:
-            hook.remove()
-    families: list[list[Any]] = []
-    before: torch.Tensor | None = None
-    for x, layer in called:
-        if x is before:
-            families[-1].append(layer)
-        else:
-            families.append([layer])
-        before = x
-    count = 0
-    seen = [id(layer) for family in families for layer in family]
-    for family in families:
-        if len(family) > 1 and all(seen.count(id(one)) == 1 for one in family):
-            siblings = Siblings(family)
-            for one in family:
-                one.__dict__["siblings"] = siblings
             count += 1
     return count
 

@@ -18,7 +18,7 @@ import torch
 
 from lorasmith.training.report import peak_memory_bytes
 from lorasmith.training.spec import WorkerSpec
-from lorasmith.workers.joined import join, part, relate
+from lorasmith.workers.joined import join, part
 from lorasmith.workers.measure import AGREES, answer_scores
 from lorasmith.workers.norms import use_own_norms, use_quick_norms
 from lorasmith.workers.rows import Rows
@@ -151,7 +151,6 @@ def joining_agrees(trainer: Run) -> bool:
     PEFT's own afterwards."""
     with _generators_kept():
         batch = trainer.collate(_two_short_rows(trainer.rows))
-        relate(trainer.model, lambda: _learnt(trainer, batch))
         generator = torch.get_rng_state()
         quick = _learnt(trainer, batch)
         part(trainer.model)

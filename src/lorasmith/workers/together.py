@@ -19,7 +19,7 @@ from accelerate.state import GradientState
 from greenlet import getcurrent, greenlet
 from torch import nn
 
-from lorasmith.workers.joined import JoinedLinear, Part, adapter_of, output_of, relate
+from lorasmith.workers.joined import JoinedLinear, Part, adapter_of, through
 from lorasmith.workers.measure import AGREES, answer_scores
 from lorasmith.workers.norms import use_quick_norms
 from lorasmith.workers.packing import use_packing
@@ -56,11 +56,8 @@ class _Layer(nn.Module):
         super().__init__()
         self.base, self.parts = base, parts
 
-    def learns(self, x: torch.Tensor) -> bool:
-        return x.is_floating_point()
-
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return output_of(self, x)
+        return through(x, self.base, self.parts)
 
 
 class Common:
@@ -214,7 +211,6 @@ class Company:
             model.eval()
         try:
             with batches[0].autocast():
-                relate(self._common.model, lambda: self._common.losses(batches))
                 ours, _ = self._common.losses(batches)
                 alone = [answer_scores(batch.model, batch.inputs)[0].nll.sum() for batch in batches]
         finally:
