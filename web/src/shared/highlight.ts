@@ -1,13 +1,12 @@
 /** Colours for code in the languages that models mostly write; the model's own page knows more (model/languages.ts). */
+import type { LanguageFn } from "highlight.js";
 import hljs from "highlight.js/lib/core";
 import bash from "highlight.js/lib/languages/bash";
-import c from "highlight.js/lib/languages/c";
 import cpp from "highlight.js/lib/languages/cpp";
 import css from "highlight.js/lib/languages/css";
 import diff from "highlight.js/lib/languages/diff";
 import go from "highlight.js/lib/languages/go";
 import java from "highlight.js/lib/languages/java";
-import javascript from "highlight.js/lib/languages/javascript";
 import json from "highlight.js/lib/languages/json";
 import markdown from "highlight.js/lib/languages/markdown";
 import python from "highlight.js/lib/languages/python";
@@ -16,6 +15,10 @@ import sql from "highlight.js/lib/languages/sql";
 import typescript from "highlight.js/lib/languages/typescript";
 import xml from "highlight.js/lib/languages/xml";
 import yaml from "highlight.js/lib/languages/yaml";
+
+/** The grammars of C++ and TypeScript read what these are, and the page is carried whole. */
+const c: LanguageFn = (api) => ({ ...cpp(api), name: "C", aliases: ["h"] });
+const javascript: LanguageFn = (api) => ({ ...typescript(api), name: "JavaScript", aliases: ["js", "jsx", "mjs", "cjs"] });
 
 const LANGUAGES = {
   bash, c, cpp, css, diff, go, java, javascript, json, markdown, python, rust, sql, typescript, xml, yaml,

@@ -248,7 +248,10 @@ export interface CombineAsked {
   method: string;
   /** One for each, with commas; empty: their mean. */
   weights: string;
-  rank: number | null;
+  /** Of what makes one rank of all. */
+  rank?: number;
+  /** Share of the values that is kept, where some are left out. */
+  density?: number;
 }
 
 export interface Resized {

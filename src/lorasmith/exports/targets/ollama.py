@@ -134,7 +134,7 @@ def _compared(
         return made.parity
     wish.listener(Step(title="compare", note="answered by Ollama"))
     told = [client.chat(name, talk, max_new_tokens=wish.max_new_tokens).strip() for talk, _ in asked]
-    if not any(told):
+    if not any(told) and any(said.text.strip() for _, said in asked):
         own = name.rpartition("-trial-")[0]
         raise DataProblem(
             f"'{own}' does not answer in Ollama, and is not kept there", why=f"{len(told)} prompts got no word back.",

@@ -2,6 +2,7 @@
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { useLocation } from "wouter";
+import { Fold } from "~/shared/components/Fold";
 import { type ExportAsked, exports, ollama } from "../api";
 import { learn } from "../live";
 import { FormDialog } from "../parts/FormDialog";
@@ -11,7 +12,7 @@ import { useAdapterWords } from "./words";
 
 const TARGETS = ["merged", "gguf", "ollama", "adapter", "hub"] as const;
 type Target = (typeof TARGETS)[number];
-const FORMS = ["q8_0", "f16", "q4_0", "f32"] as const;
+const FORMS = ["q8_0", "f16", "bf16", "f32", "q5_1", "q5_0", "q4_1", "q4_0"] as const;
 type Form = (typeof FORMS)[number];
 
 interface Draft {
@@ -22,16 +23,38 @@ interface Draft {
   repo: string;
   isPublic: boolean;
   isWhole: boolean;
+  isDry: boolean;
+  adapterOnly: boolean;
+  dequantize: boolean;
+  name: string;
+  system: string;
 }
 
-const askedOf = (base: string, adapter: string, { to, form, dataset, keep, repo, isPublic, isWhole }: Draft): ExportAsked => ({
-  base_model: base, adapter, to, dataset_id: dataset,
-  export_params: {
-    ...((to === "gguf" || to === "ollama") && { quantize: form }),
-    ...(to === "hub" && { ...(repo.trim() && { repo: repo.trim() }), ...(isPublic && { public: true }), ...(isWhole && { merged: true }) }),
-    ...(keep && { allow_mismatch: true }),
-  },
-});
+const NOTHING: Draft = {
+  to: "merged", form: "q8_0", dataset: null, keep: false, repo: "", isPublic: false, isWhole: false, isDry: false, adapterOnly: false,
+  dequantize: false, name: "", system: "",
+};
+const isGguf = (to: Target): boolean => to === "gguf" || to === "ollama";
+/** Whether the base's weights are written with the adapter's in them. */
+const merges = ({ to, isWhole }: Draft): boolean => to === "merged" || (to === "hub" && isWhole);
+
+/** What does not go with the target is not sent: it may have been chosen for another. */
+function askedOf(base: string, adapter: string, draft: Draft): ExportAsked {
+  const { to } = draft;
+  const [name, repo, system] = [draft.name.trim(), draft.repo.trim(), draft.system.trim()];
+  return {
+    base_model: base, adapter, to, dataset_id: draft.dataset,
+    export_params: {
+      ...(isGguf(to) && { quantize: draft.form }),
+      ...(to === "gguf" && draft.adapterOnly && { adapter_only: true }),
+      ...(to === "ollama" && system && { system }),
+      ...(to === "hub" && { ...(repo && { repo }), ...(draft.isPublic && { public: true }), ...(draft.isWhole && { merged: true }), ...(draft.isDry && { dry_run: true }) }),
+      ...(name && { name }),
+      ...(merges(draft) && draft.dequantize && { dequantize: true }),
+      ...(draft.keep && { allow_mismatch: true }),
+    },
+  };
+}
 
 interface ExportProps {
   base: string;
@@ -45,7 +68,7 @@ interface ExportProps {
 export function ExportDialog({ base, adapter, name = adapter, onClose }: ExportProps) {
   const t = useAdapterWords();
   const [, navigate] = useLocation();
-  const [draft, setDraft] = useState<Draft>({ to: "merged", form: "q8_0", dataset: null, keep: false, repo: "", isPublic: false, isWhole: false });
+  const [draft, setDraft] = useState(NOTHING);
   const change = (changes: Partial<Draft>): void => setDraft((before) => ({ ...before, ...changes }));
   const start = useMutation({
     mutationFn: () => exports.start(askedOf(base, adapter, draft)),
@@ -70,7 +93,7 @@ export function ExportDialog({ base, adapter, name = adapter, onClose }: ExportP
         ))}
       </fieldset>
       {to === "ollama" && <OllamaState />}
-      {(to === "gguf" || to === "ollama") && (
+      {isGguf(to) && (
         <Labelled id="export-form" label={t("form")}>
           <select id="export-form" className={INPUT} value={draft.form} onChange={(event) => change({ form: event.target.value as Form })}>
             {FORMS.map((one) => <option key={one} value={one}>{t(`form.${one}`)}</option>)}
@@ -84,10 +107,25 @@ export function ExportDialog({ base, adapter, name = adapter, onClose }: ExportP
           </Labelled>
           <Tick label={t("whole")} on={draft.isWhole} onChange={(isWhole) => change({ isWhole })} />
           <Tick label={t("public")} hint={t("public.hint")} on={draft.isPublic} onChange={(isPublic) => change({ isPublic })} />
+          <Tick label={t("dry")} hint={t("dry.hint")} on={draft.isDry} onChange={(isDry) => change({ isDry })} />
         </>
       )}
       <Prompts value={draft.dataset} onChange={(dataset) => change({ dataset })} />
-      <Tick label={t("keep")} on={draft.keep} onChange={(keep) => change({ keep })} />
+      <Fold title={t("more")}>
+        <div className="flex flex-col gap-4">
+          <Labelled id="export-name" label={t("called")} hint={t("called.hint")}>
+            <input id="export-name" autoComplete="off" spellCheck={false} maxLength={120} className={INPUT} placeholder={name} value={draft.name} onChange={(event) => change({ name: event.target.value })} />
+          </Labelled>
+          {to === "ollama" && (
+            <Labelled id="export-system" label={t("system")} hint={t("system.hint")}>
+              <textarea id="export-system" rows={3} className={`${INPUT} h-auto! py-2`} value={draft.system} onChange={(event) => change({ system: event.target.value })} />
+            </Labelled>
+          )}
+          {to === "gguf" && <Tick label={t("adapteronly")} hint={t("adapteronly.hint")} on={draft.adapterOnly} onChange={(adapterOnly) => change({ adapterOnly })} />}
+          {merges(draft) && <Tick label={t("dequantize")} hint={t("dequantize.hint")} on={draft.dequantize} onChange={(dequantize) => change({ dequantize })} />}
+          <Tick label={t("keep")} on={draft.keep} onChange={(keep) => change({ keep })} />
+        </div>
+      </Fold>
     </FormDialog>
   );
 }
