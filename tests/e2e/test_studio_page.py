@@ -459,16 +459,7 @@ def test_adapters_are_taken_in_combined_made_smaller_and_exported(
         running(tmp_path / "home") as studio,
         watched(browser, f"{site(studio)}/models") as page,
     ):
-        page.get_by_role("button", name="From elsewhere").click()
-        page.get_by_label("Folder on the studio's machine").fill(str(tmp_path / "work"))
-        page.get_by_role("button", name="Look").click()
-        for _ in range(2):
-            page.get_by_role("button", name="Take in").first.click()
-            expect(page.get_by_role("status").filter(has_text="is taken in").last).to_be_visible(timeout=60_000)
-        assert not faults(page)
-        page.keyboard.press("Escape")
-        for name in ("a0", "a1"):
-            page.get_by_label(f"Compare {name}").check()
+        taken_in(page, tmp_path / "work", ("a0", "a1"))
         page.get_by_role("button", name="Combine").click()
         dialog = page.get_by_role("dialog")
         dialog.get_by_label("Name").fill("a0")
@@ -514,6 +505,20 @@ def test_adapters_are_taken_in_combined_made_smaller_and_exported(
         dialog.get_by_role("button", name="Remove").click()
         expect(page.get_by_label("Compare small")).to_be_hidden()
         assert not (tmp_path / "home" / "adapters" / "small").exists()
+
+
+def taken_in(page: Page, folder: Path, names: tuple[str, ...]) -> None:
+    """The adapters that another tool left in a folder, marked for what is done with several."""
+    page.get_by_role("button", name="From elsewhere").click()
+    page.get_by_label("Folder on the studio's machine").fill(str(folder))
+    page.get_by_role("button", name="Look").click()
+    for _ in names:
+        page.get_by_role("button", name="Take in").first.click()
+        expect(page.get_by_role("status").filter(has_text="is taken in").last).to_be_visible(timeout=60_000)
+    assert not faults(page)
+    page.keyboard.press("Escape")
+    for name in names:
+        page.get_by_label(f"Compare {name}").check()
 
 
 def chosen(page: Page, adapter: str, action: str) -> None:

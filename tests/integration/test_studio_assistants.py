@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +14,10 @@ import httpx2
 import openai
 import pytest
 from PIL import Image
-from tests.conftest import write_sums
+from tests.conftest import Run, write_sums
 from tests.studio import QUICK, StudioServer, begin, running
 
+from lorasmith.data.tokenizer import printable
 from lorasmith.testing import tiny
 
 SAID = [{"role": "user", "content": "1 + 1 ="}]
@@ -157,3 +159,61 @@ def test_an_adapter_that_is_not_there_is_said(studio: StudioServer, tiny_llama: 
     assert "colour" in wrong["error"]["message"]
     studio.put(f"/assistants/{number}", asked | {"name": "renamed", "adapter": ""})
     assert [one["name"] for one in studio.get("/assistants")] == ["renamed"]
+
+
+def test_assistants_on_the_command_line(
+    studio: StudioServer, adapter: str, tiny_llama: Path, lorasmith: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """STU-6: made, talked to without a studio, started for one that runs, replaced and removed; what is wrong is said."""
+    monkeypatch.setenv("LORASMITH_HOME", str(studio.home))
+    base = ("--base", str(tiny_llama), "--max-tokens", "8", "--temperature", "0")
+
+    def said(*arguments: str, code: int = 0, typed: str | None = None) -> str:
+        done = lorasmith("assistants", *arguments, code=code, text=typed)
+        return str(done.stderr if code else done.stdout)
+
+    for one in studio.get("/assistants"):
+        said("remove", one["name"])
+    assert "assistants add" in said("list")
+    said("add", "Clerk", *base, "--adapter", adapter)
+    assert "already" in said("add", "Clerk", *base, code=2)
+    assert "no adapter" in said("add", "Other", *base, "--adapter", "nowhere", code=3)
+    assert "Known: Clerk" in said("chat", "Nobody", code=3)
+    listed = json.loads(said("list", "--json"))
+    assert listed == [
+        {
+            "name": "Clerk", "base_model": str(tiny_llama), "adapter": adapter, "system_prompt": "",
+            "sampling": {"temperature": 0.0, "max_tokens": 8}, "is_started": False,
+        }
+    ]  # fmt: skip
+    tuned = said("chat", "Clerk", typed=f"{SAID[0]['content']}\n").strip()
+    said("add", "Clerk", *base, "--system", "Answer with a number.", "--replace")
+    told = said("chat", "Clerk", typed=f"{SAID[0]['content']}\n").strip()
+    assert told
+    assert told != tuned
+    one = studio.get("/assistants")[0]
+    assert (one["system_prompt"], one["adapter"]) == ("Answer with a number.", "")
+    said("start", "Clerk")
+    assert until_ready(studio, one["id"])["state"] == "ready", "the studio that runs has started it"
+    client = openai.OpenAI(base_url=f"{studio.url}/assistants/v1", api_key="none", max_retries=0)
+    answer = client.chat.completions.create(model="Clerk", messages=SAID).choices[0].message.content
+    assert printable(answer or "").strip() == told, "the same assistant in both places"
+    said("stop", "Clerk")
+    assert studio.get("/assistants")[0]["state"] == "stopped"
+    said("remove", "Clerk")
+    assert studio.get("/assistants") == []
+
+
+def test_an_assistant_follows_its_adapter(studio: StudioServer, adapter: str, tiny_llama: Path) -> None:
+    """STU-6, ADP-1: one whose adapter is called otherwise goes on with it, whether it named it or its folder."""
+    name = next(one["name"] for one in studio.get("/adapters") if one["path"] == adapter)
+    made = [
+        studio.post("/assistants", {"name": f"follower {len(one)}", "base_model": str(tiny_llama), "adapter": one}, 201)["id"]
+        for one in (adapter, name)
+    ]
+    studio.patch(f"/adapters/{name}", {"name": "renamed"})
+    found = {one["id"]: one["adapter"] for one in studio.get("/assistants")}
+    assert [found[number] for number in made] == [adapter.replace(name, "renamed"), "renamed"]
+    for number in made:
+        studio.delete(f"/assistants/{number}")
+    studio.patch("/adapters/renamed", {"name": name})

@@ -30,6 +30,7 @@ VERBS = {
     "ollama": "What is in Ollama: show it, take it away",
     "serve": "Serve a model: a page, its own API and an OpenAI-compatible one",
     "studio": "Datasets, trainings and models behind one API, whatever is closed meanwhile",
+    "assistants": "A base, an adapter, a prompt and a manner under one name",
     "extract": "Read pages: pictures and PDF files to fields, by a document model",
     "chat": "Talk to a model, with or without an adapter",
     "generate": "Answer one prompt, or every line of a file",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import click
 
@@ -15,6 +16,9 @@ from lorasmith.data.tokenizer import printable
 _HELP = "/new forgets what was said, /quit ends; several lines: end each but the last with a backslash."
 
 
+DEVICE = click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where to run")
+
+
 @click.command()
 @click.argument("model")
 @click.option("--adapter", default="", help="A training's folder or its name")
@@ -22,39 +26,47 @@ _HELP = "/new forgets what was said, /quit ends; several lines: end each but the
 @click.option("--max-new-tokens", type=int, default=512, help="Tokens an answer, at most [512]")
 @click.option("--temperature", type=float, default=0.0, help="0 is greedy; higher is more varied [0]")
 @click.option("--template", default="", help="Chat template: chatml, alpaca or a jinja file")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where to run")
+@DEVICE
 def command(
     model: str, adapter: str, system: str, max_new_tokens: int, temperature: float, template: str, device: str
 ) -> None:
     """Talk to MODEL, with or without an adapter; or to a server that runs: MODEL is then its address, http://127.0.0.1:8000."""
     start: list[Message] = [{"role": "system", "content": system}] if system else []
-    with _opened(model, adapter, template, device) as conversation:
-        if sys.stdin.isatty():
-            click.secho(f"{model}{f' with {adapter}' if adapter else ''}. {_HELP}", dim=True)
-        messages = list(start)
-        while (text := _ask()) is not None:
-            if text in ("/quit", "/exit"):
-                return
-            if text == "/new":
-                messages = list(start)
-                continue
-            if not text.strip():
-                continue
-            messages.append({"role": "user", "content": text})
-            try:
-                answer = conversation.answer(
-                    messages, on_text=lambda piece: click.echo(printable(piece), nl=False),
-                    max_new_tokens=max_new_tokens, temperature=temperature,
-                )  # fmt: skip
-            except UsageProblem as problem:
-                show_problem(problem)
-                messages = list(start)
-                continue
-            click.echo()
-            messages.append({"role": "assistant", "content": answer["text"]})
+    with opened(model, adapter, template, device) as conversation:
+        title = f"{model}{f' with {adapter}' if adapter else ''}"
+        talk(conversation, title, start, max_new_tokens=max_new_tokens, temperature=temperature)
 
 
-def _opened(model: str, adapter: str, template: str, device: str) -> flow.Conversation | flow.RemoteConversation:
+def talk(
+    conversation: flow.Conversation | flow.RemoteConversation, title: str, start: list[Message], **sampling: Any
+) -> None:
+    """One answer after another to what the user types, until the end of it; `start` is what stands before the first."""
+    if sys.stdin.isatty():
+        click.secho(f"{title}. {_HELP}", dim=True)
+    messages = list(start)
+    while (text := _ask()) is not None:
+        if text in ("/quit", "/exit"):
+            return
+        if text == "/new":
+            messages = list(start)
+            continue
+        if not text.strip():
+            continue
+        messages.append({"role": "user", "content": text})
+        try:
+            answer = conversation.answer(
+                messages, on_text=lambda piece: click.echo(printable(piece), nl=False), **sampling
+            )
+        except UsageProblem as problem:
+            show_problem(problem)
+            messages = list(start)
+            continue
+        click.echo()
+        messages.append({"role": "assistant", "content": answer["text"]})
+
+
+def opened(model: str, adapter: str, template: str, device: str) -> flow.Conversation | flow.RemoteConversation:
+    """A model here, or a server that runs, by its address."""
     if model.startswith(("http://", "https://")):
         return flow.RemoteConversation(model, adapter)
     return flow.Conversation(model, adapter, template=template, device=device)

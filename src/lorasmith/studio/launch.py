@@ -7,12 +7,10 @@ import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from lorasmith.core import settings
 from lorasmith.core.specs import make_spec
 from lorasmith.serve.guard import is_loopback
 from lorasmith.serve.launch import listen, shown
-from lorasmith.store.database import Database, url_of
-from lorasmith.studio.running import DATABASE_FILE
+from lorasmith.studio.running import database_of
 from lorasmith.studio.spec import StudioSpec
 
 if TYPE_CHECKING:
@@ -43,7 +41,7 @@ def studio(*, on_start: Callable[[Opened], None] = lambda _: None, **options: ob
     from lorasmith.studio.state import Studio
 
     spec = make_spec(StudioSpec, **options)
-    database = Database(url_of(spec.database or settings.load().database_url, DATABASE_FILE))
+    database = database_of(spec.database)
     parts = Studio(database, is_locked=not is_loopback(spec.host))
     parts.datasets.most_bytes = spec.max_body_mb * 10**6
     made = _account(parts, spec)

@@ -12,13 +12,12 @@ import sys
 import time
 from pathlib import Path
 
-from lorasmith.core import paths, settings
+from lorasmith.core import paths
 from lorasmith.core.errors import LorasmithError, UsageProblem
-from lorasmith.store.database import Database, url_of
 from lorasmith.store.tables import Dataset, now
 from lorasmith.studio.datasets import Datasets
 from lorasmith.studio.members import archive_kind
-from lorasmith.studio.running import DATABASE_FILE
+from lorasmith.studio.running import database_of
 
 _LOCK_FILE = ".reading"
 _PATIENCE_SECONDS = 15.0
@@ -76,7 +75,7 @@ class Reader:
 
 def main(number: int, most_bytes: int) -> None:
     """Read it, unless another process does. `most_bytes` is how large an archive may become."""
-    database = Database(url_of(settings.load().database_url, DATABASE_FILE))
+    database = database_of()
     try:
         datasets = Datasets(database)
         datasets.most_bytes = most_bytes

@@ -99,6 +99,11 @@ class Running:
                 return
 
 
+def database_of(asked: str = "") -> Database:
+    """The one that is asked for by its URL, else that of the settings, else SQLite in home."""
+    return Database(url_of(asked or settings.load().database_url, DATABASE_FILE))
+
+
 def _told(event: Event) -> dict[str, Any]:
     if isinstance(event, Progress):
         share = 100 * event.done / event.total if event.total else 0.0
@@ -126,7 +131,7 @@ def _figures(event: Event) -> dict[str, Any]:
 
 def run(number: int) -> int:
     """Do the task, unless another process does; the exit code."""
-    database = Database(url_of(settings.load().database_url, DATABASE_FILE))
+    database = database_of()
     tasks = Tasks(database)
     folder = paths.make_folder(folder_of(number))
     try:

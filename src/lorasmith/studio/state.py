@@ -13,6 +13,7 @@ from lorasmith.core.events import Listener
 from lorasmith.store.database import Database
 from lorasmith.store.tables import Audit, Project
 from lorasmith.studio.accounts import Accounts
+from lorasmith.studio.assistants import Assistants
 from lorasmith.studio.datasets import Datasets
 from lorasmith.studio.pulse import Pulse
 from lorasmith.studio.queue import Queue
@@ -32,6 +33,7 @@ class Studio:
         self.queue = Queue(self.tasks, meanwhile=self.reader.again)
         self.pulse = Pulse(self.tasks)
         self.servings = Servings(database, self.tasks)
+        self.assistants = Assistants(database, self.tasks, self.servings)
         self.accounts = Accounts(database)
         self.is_locked = is_locked
         self.tell = tell

@@ -89,9 +89,12 @@ def resize(asked: ResizeSpec) -> Resized:
 
 
 @router.patch("/adapters/{name}")
-def rename(name: AdapterName, asked: RenameRequest) -> dict[str, Any]:
-    """Call an adapter otherwise."""
-    return flow.rename(name, asked.name).model_dump(mode="json")
+def rename(name: AdapterName, asked: RenameRequest, studio: Here) -> dict[str, Any]:
+    """Call an adapter otherwise; assistants go on with it."""
+    before = flow.adapter_named(name)
+    after = flow.rename(name, asked.name)
+    studio.assistants.follow(before.folder.parent, after.folder.parent)
+    return after.model_dump(mode="json")
 
 
 @router.delete("/adapters/{name}", status_code=204)

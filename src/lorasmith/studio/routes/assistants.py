@@ -10,24 +10,18 @@ import anyio
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
-from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
 
 from lorasmith.core.errors import NotFoundProblem, UsageProblem
 from lorasmith.hub.locate import locate_adapter
 from lorasmith.serve.page import PAGE, answer_page
 from lorasmith.serve.problems import HttpProblem
 from lorasmith.store.tables import Assistant, Task
+from lorasmith.studio.assistants import AssistantRequest, sampling_of
 from lorasmith.studio.servings import adapters_of, voice_of
 from lorasmith.studio.state import Here, Number, Studio
 
 router = APIRouter(tags=["assistants"])
 _PATH = "/api/assistants/v1"
-_SAMPLING = ("temperature", "top_p", "top_k", "max_tokens", "repetition_penalty", "seed")
-_Name = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f/]*$")
-]
-_Text = Annotated[str, StringConstraints(max_length=100_000, pattern=r"^[^\x00]*$")]
 _FORWARDED = frozenset(
     {
         "v1/chat/completions", "v1/completions", "v1/models", "v1/embeddings", "health", "info", "generate", "generate/stream",
@@ -36,18 +30,6 @@ _FORWARDED = frozenset(
 )  # fmt: skip
 _TOLD = ("content-type", "accept")
 _JSON = {"content-type": "application/json"}
-
-
-class AssistantRequest(BaseModel):
-    """An assistant as it is to be."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    name: _Name
-    base_model: str = Field(min_length=1, max_length=400, pattern=r"^[^\x00-\x1f]*$")
-    adapter: Annotated[str, StringConstraints(max_length=4000, pattern=r"^[^\x00-\x1f]*$")] = ""
-    system_prompt: _Text = ""
-    sampling: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = {}
 
 
 class AssistantShown(BaseModel):
@@ -128,71 +110,47 @@ async def forward(number: Number, path: str, request: Request, studio: Here) -> 
 
 @router.get("/assistants")
 def assistants(studio: Here) -> list[AssistantShown]:
-    with studio.database.session() as session:
-        found = session.scalars(select(Assistant).order_by(Assistant.id)).all()
-    return [_shown(studio, one) for one in found]
+    return [_shown(studio, one) for one in studio.assistants.all()]
 
 
 @router.post("/assistants", status_code=201)
 def create(asked: AssistantRequest, studio: Here) -> AssistantShown:
-    return _shown(studio, _kept(studio, Assistant(), asked))
+    return _shown(studio, studio.assistants.keep(Assistant(), asked))
 
 
 @router.put("/assistants/{number}")
 def change(number: Number, asked: AssistantRequest, studio: Here) -> AssistantShown:
     """What it is from now on. Where base or adapter are others, it has to be started again."""
-    one = _assistant(studio, number)
-    if (one.base_model, one.adapter) != (asked.base_model, asked.adapter):
-        one.is_started = False
-    return _shown(studio, _kept(studio, one, asked))
+    return _shown(studio, studio.assistants.keep(studio.assistants.get(number), asked))
 
 
 @router.delete("/assistants/{number}", status_code=204)
 def delete(number: Number, studio: Here) -> Response:
     """Its model and adapter stay."""
-    stop(number, studio)
-    with studio.database.session() as session:
-        session.delete(session.get_one(Assistant, number))
+    studio.assistants.remove(studio.assistants.get(number))
     return Response(status_code=204)
 
 
 @router.post("/assistants/{number}/start")
 def start(number: Number, studio: Here) -> AssistantShown:
     """Have it answer: its base is loaded, unless another assistant has loaded it."""
-    one = _assistant(studio, number)
-    adapters = {voice_of(one): str(locate_adapter(one.adapter))} if one.adapter else {}
-    studio.servings.begin(one.base_model, adapters)
-    with studio.database.session() as session:
-        session.get_one(Assistant, number).is_started = True
+    one = studio.assistants.start(studio.assistants.get(number))
     studio.queue.wake()
-    return _shown(studio, _assistant(studio, number))
+    return _shown(studio, one)
 
 
 @router.post("/assistants/{number}/stop")
 def stop(number: Number, studio: Here) -> AssistantShown:
     """Have it answer no more; its base is let go with the last assistant that needs it."""
-    one = _assistant(studio, number)
-    with studio.database.session() as session:
-        session.get_one(Assistant, number).is_started = False
-        others = session.scalars(
-            select(Assistant.id).where(
-                Assistant.is_started, Assistant.base_model == one.base_model, Assistant.id != number
-            )
-        ).first()
-    task = studio.servings.of_base(one.base_model)
-    if one.is_started and task and others is None:
-        studio.tasks.stop(task.id)
-    return _shown(studio, _assistant(studio, number))
+    return _shown(studio, studio.assistants.stop(studio.assistants.get(number)))
 
 
 @router.get("/assistants/v1/models")
 def models(studio: Here) -> dict[str, Any]:
     """OpenAI's list of models: the assistants that are started."""
-    with studio.database.session() as session:
-        found = session.scalars(select(Assistant).where(Assistant.is_started).order_by(Assistant.id)).all()
     data = [
         {"id": one.name, "object": "model", "created": int(one.created_at.timestamp()), "owned_by": "lorasmith"}
-        for one in found
+        for one in studio.assistants.all(started=True)
     ]
     return {"object": "list", "data": data}
 
@@ -201,7 +159,7 @@ def models(studio: Here) -> dict[str, Any]:
 async def chat(request: Request, studio: Here) -> StreamingResponse:
     """OpenAI's chat completions; `model` is an assistant's name. Its prompt and manner are added."""
     body = _json(await request.body())
-    one = await anyio.to_thread.run_sync(_by_name, studio, body.get("model"))
+    one = await anyio.to_thread.run_sync(studio.assistants.named, str(body.get("model")))
     task = await anyio.to_thread.run_sync(studio.servings.of_base, one.base_model)
     if not one.is_started or task is None:
         raise HttpProblem(
@@ -210,9 +168,9 @@ async def chat(request: Request, studio: Here) -> StreamingResponse:
     messages = body.get("messages")
     if one.system_prompt and isinstance(messages, list) and messages:
         body["messages"] = _with_prompt(one.system_prompt, cast("list[Any]", messages))
-    for name in _SAMPLING:
-        if name in one.sampling and not {name, "max_completion_tokens" if name == "max_tokens" else name} & body.keys():
-            body[name] = int(one.sampling[name]) if name in ("max_tokens", "top_k", "seed") else one.sampling[name]
+    for name, value in sampling_of(one).items():
+        if not {name, "max_completion_tokens" if name == "max_tokens" else name} & body.keys():
+            body[name] = value
     seen = studio.servings.seen(task)
     body["model"] = voice_of(one) if one.adapter else next(iter(seen.voices), "")
     if body["model"] not in seen.voices:
@@ -251,38 +209,6 @@ async def _asked(
 ) -> StreamingResponse:
     status, kind, pieces = await studio.servings.ask(task, method, path, body, headers)
     return StreamingResponse(pieces, status_code=status, media_type=kind, headers={"Cache-Control": "no-store"})
-
-
-def _kept(studio: Studio, one: Assistant, asked: AssistantRequest) -> Assistant:
-    """Written down. Raises UsageProblem for a name that another has, or a field that no request may have."""
-    if unknown := sorted(set(asked.sampling) - set(_SAMPLING)):
-        raise UsageProblem(f"'{unknown[0][:50]}' is no parameter of sampling", fix=f"Known: {', '.join(_SAMPLING)}.")
-    with studio.database.session() as session:
-        one = session.merge(one) if one.id else one
-        for name, value in asked.model_dump().items():
-            setattr(one, name, value)
-        session.add(one)
-        try:
-            session.flush()
-        except IntegrityError:
-            raise UsageProblem(f"There is an assistant '{asked.name}' already", fix="Take another name.") from None
-    return one
-
-
-def _assistant(studio: Studio, number: int) -> Assistant:
-    with studio.database.session() as session:
-        found = session.get(Assistant, number)
-    if found is None:
-        raise NotFoundProblem(f"There is no assistant {number}")
-    return found
-
-
-def _by_name(studio: Studio, name: Any) -> Assistant:
-    with studio.database.session() as session:
-        found = session.scalars(select(Assistant).where(Assistant.name == str(name).replace("\0", ""))).first()
-    if found is None:
-        raise NotFoundProblem(f"There is no assistant '{str(name)[:100]}'", fix=f"See {_PATH}/models.")
-    return found
 
 
 def _shown(studio: Studio, one: Assistant) -> AssistantShown:
