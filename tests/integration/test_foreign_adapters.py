@@ -112,6 +112,22 @@ def test_diffusers_reads_what_is_exported(every_tiny_model: dict[str, Path], tmp
     assert abs(drawn(theirs) - drawn(pipeline_of(folder))).max() > 1e-4
 
 
+def test_diffusers_reads_what_is_made_of_adapters(
+    every_tiny_model: dict[str, Path], tmp_path: Path, home: Path
+) -> None:
+    """ADP-3, ADP-4: a combination, and what was made smaller, are in diffusers' form without the base at hand."""
+    folder = every_tiny_model["stable_diffusion"]
+    for name in ("one", "two"):
+        flow.import_adapter(str(kohya_file(folder, tmp_path / f"{name}.safetensors")), base=str(folder), name=name)
+    both = flow.combine(adapters=("one", "two"), name="both")
+    small = flow.resize("both", name="small", rank=2)
+    for made in (both.folder, small.folder):
+        theirs = pipeline_of(folder)
+        theirs.load_lora_weights(made, weight_name="pytorch_lora_weights.safetensors")
+        assert abs(drawn(theirs) - drawn(put_on(pipeline_of(folder), made))).max() < 1e-5
+        assert abs(drawn(theirs) - drawn(pipeline_of(folder))).max() > 1e-4
+
+
 def test_an_adapter_of_a_base_in_4_bit_is_merged_into_the_whole_one(
     tiny_llama: Path, quantized: Path, tmp_path: Path, home: Path
 ) -> None:

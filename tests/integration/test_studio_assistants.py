@@ -208,7 +208,9 @@ def test_an_assistant_follows_its_adapter(studio: StudioServer, adapter: str, ti
     """STU-6, ADP-1: one whose adapter is called otherwise goes on with it, whether it named it or its folder."""
     name = next(one["name"] for one in studio.get("/adapters") if one["path"] == adapter)
     made = [
-        studio.post("/assistants", {"name": f"follower {len(one)}", "base_model": str(tiny_llama), "adapter": one}, 201)["id"]
+        studio.post(
+            "/assistants", {"name": f"follower {len(one)}", "base_model": str(tiny_llama), "adapter": one}, 201
+        )["id"]
         for one in (adapter, name)
     ]
     studio.patch(f"/adapters/{name}", {"name": "renamed"})

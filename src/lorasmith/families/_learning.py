@@ -118,7 +118,7 @@ class Learning(ABC):
     canvas: Canvas | None = None
     """Where models that draw leave their answers, which are then names of files there; without it they draw none."""
 
-    def save_beside(self, model: Any, folder: Path) -> None:  # noqa: ARG002
+    def save_beside(self, folder: Path) -> None:
         """Files beside an adapter's: the processor, where it has learnt tokens."""
         if self.changes.tokens:
             self.processor.save_pretrained(folder)

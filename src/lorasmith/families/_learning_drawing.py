@@ -190,24 +190,6 @@ class Drawing(Learning):
         picture = picture_of(Path(sample.images[0]).read_bytes(), what=f"'{sample.images[0]}'")
         return ImageOps.fit(picture, (self.width, self.height))
 
-    def save_beside(self, model: Any, folder: Path) -> None:
-        """The same adapter as diffusers' own `load_lora_weights` reads it."""
-        import peft
-
-        part = "unet" if getattr(self.pipeline, "unet", None) is not None else "transformer"
-        state = peft.get_peft_model_state_dict(model)
-        plain = {
-            name.removeprefix("base_model.model."): weight.detach().cpu().contiguous() for name, weight in state.items()
-        }
-        config = {name: value for name, value in model.peft_config["default"].to_dict().items() if name in _TOLD}
-        config["target_modules"] = sorted(config["target_modules"])
-        type(self.pipeline).save_lora_weights(
-            folder, **{f"{part}_lora_layers": plain, f"{part}_lora_adapter_metadata": config}
-        )
-
-
-_TOLD = ("r", "lora_alpha", "target_modules", "use_rslora", "use_dora", "lora_bias")
-
 
 def _noise(key: int, shape: Any) -> torch.Tensor:
     return torch.randn(tuple(shape), generator=torch.Generator().manual_seed(key))

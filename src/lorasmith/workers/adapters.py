@@ -16,7 +16,7 @@ from lorasmith.core.errors import UsageProblem
 from lorasmith.core.events import Warn, Writer
 from lorasmith.env.records import is_trusted
 from lorasmith.families import FAMILIES
-from lorasmith.workers import lora, plain
+from lorasmith.workers import diffusers_form, lora, plain
 from lorasmith.workers.answering.adapters import is_plain
 from lorasmith.workers.runtime import run_job
 
@@ -178,6 +178,7 @@ def take_in(job: AdapterJob, source: Path, events: Writer) -> None:
     )  # fmt: skip
     if source.is_file():
         _take_file(base, family.wearer(base), source, job.target, events)
+        diffusers_form.write_beside(job.model_folder, job.target)
         return
     for name in (plain.CONFIG, plain.WEIGHTS):
         if (source / name).is_file():
@@ -187,6 +188,7 @@ def take_in(job: AdapterJob, source: Path, events: Writer) -> None:
         _save(pickled, job.target)
     lora.load_adapters(family.wearer(base), {"taken": job.target})
     plain.change_config(job.target, base_model_name_or_path=job.model_id)
+    diffusers_form.write_beside(job.model_folder, job.target)
 
 
 def _take_file(pipeline: Any, part: Any, file: Path, target: Path, events: Writer) -> None:
@@ -267,6 +269,7 @@ def _write(target: Path, state: State, config: Any, like: Path) -> None:
         "fan_in_fan_out",
     )
     plain.change_config(target, **{name: before.get(name) for name in kept if name in before})
+    diffusers_form.write_like(like, target)
 
 
 def _save(state: State, target: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from lorasmith.core.paths import read_json
@@ -18,10 +19,21 @@ _TOLD = ("r", "lora_alpha", "rank_pattern", "alpha_pattern", "use_rslora", "use_
 
 
 def write_beside(pipeline: Path, adapter: Path) -> None:
-    """Write it into the adapter's folder, unless it is there, the base is no such pipeline, or the adapter is more than LoRA."""
+    """Write it into the adapter's folder, unless the base is no such pipeline, or the adapter is more than LoRA."""
     part = next((name for name in _PARTS if name in read_json(pipeline / _INDEX)), None)
-    if part is None or (adapter / FILE).exists():
-        return
+    if part is not None:
+        _write(part, adapter)
+
+
+def write_like(before: Path, adapter: Path) -> None:
+    """Write it for what was made of an adapter that has it; the base need not be there."""
+    if (before / FILE).exists():
+        with safe_open(before / FILE, framework="pt") as opened:
+            part = next(iter(opened.keys())).partition(".")[0]
+        _write(part, adapter)
+
+
+def _write(part: str, adapter: Path) -> None:
     config, state = plain.read_config(adapter), load_file(adapter / plain.WEIGHTS)
     if config.get("peft_type") != "LORA" or any(".lora_" not in name for name in state):
         return

@@ -16,7 +16,7 @@ from lorasmith.families import FAMILIES
 from lorasmith.families._learning import Learning
 from lorasmith.plan.choose import TrainPlan
 from lorasmith.training.spec import WorkerSpec, result_folder
-from lorasmith.workers import lora
+from lorasmith.workers import diffusers_form, lora
 from lorasmith.workers.joined import join
 from lorasmith.workers.norms import use_quick_norms
 from lorasmith.workers.packing import use_packing
@@ -143,7 +143,8 @@ class Learner:
             lora.save_adapter(self.model, folder)
             self.spec.changes.write(folder)
             if self.learning:
-                self.learning.save_beside(self.model, folder)
+                self.learning.save_beside(folder)
+            diffusers_form.write_beside(self.spec.model_folder, folder)
             return
         self.model.save_pretrained(folder, safe_serialization=True)
         for name in _FILES_BESIDE:
