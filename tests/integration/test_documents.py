@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from tests import lessons, trainings
 from tests.integration.test_lessons import planned
 
@@ -24,6 +25,7 @@ from lorasmith.families._reading import _beginning
 from lorasmith.hub.recognise import know_model
 from lorasmith.testing import tiny
 from lorasmith.training.spec import WorkerSpec
+from lorasmith.workers.lora import load_adapters
 from lorasmith.workers.rows import Rows
 from lorasmith.workers.samples import learning_for
 
@@ -190,6 +192,41 @@ def test_answers_begin_end_and_are_filled_up_as_the_model_has_it(model: str, dat
         assert given == [begins, *written, *[3] * len(labels)][: len(labels)]
     assert (batch["labels"] == -100).any()
     assert _beginning(loaded, learning.tokenizer, spec.changes.start).tolist() == [[begins]]
+
+
+def test_new_tokens_are_written_as_well_as_read(tmp_path: Path) -> None:
+    """DOC-1: a decoder whose head is its embeddings, within a model that does not say so: both learn the new tags' rows."""
+    spec = planned("donut", "donut", tmp_path)
+    loaded = _loaded(spec.model_folder, changes=spec.changes)
+    assert not loaded.config.tie_word_embeddings
+    assert loaded.decoder.get_output_embeddings().weight is loaded.decoder.get_input_embeddings().weight
+    trainings.train_here(spec)
+    state = load_file(spec.run_folder / "lora" / "adapter_model.safetensors")
+    learnt = {name: rows for name, rows in state.items() if name.endswith("trainable_tokens_delta")}
+    assert sorted(name.split(".token_adapter")[0].rpartition(".")[2] for name in learnt) == ["embed_tokens", "lm_head"]
+    base = loaded.decoder.get_input_embeddings().weight
+    tokenizer = learning_for("document", spec.model_folder, "donut", loaded, spec.changes).tokenizer
+    before = base[sorted(tokenizer.convert_tokens_to_ids(list(spec.changes.tokens)))]
+    for name, rows in learnt.items():
+        assert not rows.isclose(before).all(), name
+
+
+def test_merged_it_writes_the_new_tokens_as_well(tmp_path: Path, home: Path) -> None:
+    """ADP-3, DOC-1: rows that embeddings and head have learnt apart are both in the merged model, though the base has one weight."""
+    spec = trained("donut", "donut", tmp_path)
+    adapter = spec.run_folder / "lora"
+    lorasmith.export(str(spec.model_folder), adapter=str(adapter), to="merged", out=str(tmp_path / "merged"))
+    merged = _loaded(tmp_path / "merged")
+    worn = load_adapters(_loaded(spec.model_folder, changes=spec.changes), {"own": adapter})
+    learning = learning_for("document", spec.model_folder, "donut", worn.get_base_model(), spec.changes)
+    sample = Sample(text="", target={"total": "1"}, images=(str(tmp_path / "data" / "0.png"),))
+    batch = {name: one for name, one in learning.batch([sample], training=False).items() if name != "labels"}
+    with torch.inference_mode():
+        logits = [model(**batch).logits for model in (merged, worn)]
+    assert logits[0].shape == logits[1].shape
+    assert (logits[0] - logits[1]).abs().max() < 1e-4
+    heads = [one.weight for one in (merged.decoder.get_output_embeddings(), merged.decoder.get_input_embeddings())]
+    assert not heads[0].equal(heads[1])
 
 
 @pytest.mark.parametrize("image_size", [None, (32, 24)])

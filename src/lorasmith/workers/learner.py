@@ -94,14 +94,24 @@ def heads_of(base: Any) -> list[str]:
 
 
 def new_tokens(base: Any, changes: ModelChanges, learning: Learning | None) -> dict[str, list[int]]:
-    """By the name of the embeddings' module, and of the head's where it is another weight, which rows are new."""
+    """By the name of the embeddings' module, and of the head's, which rows are new.
+
+    The head is left to PEFT where it is the same weight and PEFT sees that. It looks at the embeddings and configuration of the
+    whole model, and so passes over the decoder of an encoder-decoder: its new tokens would be read but never written.
+    """
     if not changes.tokens or learning is None:
         return {}
     writer = getattr(base, "decoder", base)
     numbers = learning.tokenizer.convert_tokens_to_ids(list(changes.tokens))
     table, head = writer.get_input_embeddings(), writer.get_output_embeddings()
-    found = [table] if head is None or head.weight is table.weight else [table, head]
+    is_seen = head is not None and head.weight is table.weight and _ties(base, table)
+    found = [table] if head is None or is_seen else [table, head]
     return {name: sorted(numbers) for name, part in base.named_modules() if any(part is one for one in found)}
+
+
+def _ties(base: Any, table: Any) -> bool:
+    """Whether PEFT gives the head what the embeddings learn."""
+    return bool(getattr(base.config, "tie_word_embeddings", False)) and base.get_input_embeddings() is table
 
 
 class Learner:

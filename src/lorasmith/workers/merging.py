@@ -196,7 +196,20 @@ def _merged(folder: Path, family_name: str, adapter: Path | None, changes: Model
     wearer = family.wearer(whole)
     if adapter is None:
         return whole, wearer, wearer
+    _untie(wearer, adapter)
     return whole, wearer, lora.load_adapters(wearer, {"merged": adapter}).merge_and_unload(adapter_names=["merged"])
+
+
+def _untie(model: Any, adapter: Path) -> None:
+    """Make the head a weight of its own, where an adapter has learnt new tokens' rows for it apart from those of the embeddings."""
+    writer = getattr(model, "decoder", model)
+    learnt = plain.read_config(adapter).get("trainable_token_indices")
+    if not isinstance(learnt, dict) or len(learnt) < 2:
+        return
+    head, table = writer.get_output_embeddings(), writer.get_input_embeddings()
+    if head.weight is table.weight:
+        head.weight = torch.nn.Parameter(head.weight.detach().clone(), requires_grad=False)
+        writer.config.tie_word_embeddings = False
 
 
 def require_merged(
