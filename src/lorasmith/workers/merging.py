@@ -201,7 +201,7 @@ def _merged(folder: Path, family_name: str, adapter: Path | None, changes: Model
 
 
 def _untie(model: Any, adapter: Path) -> None:
-    """Make the head a weight of its own where an adapter has learnt new tokens' rows for it, apart from those of the embeddings."""
+    """Give the head a weight of its own where an adapter has learnt new tokens' rows for it apart from the embeddings'."""
     writer = getattr(model, "decoder", model)
     learnt = plain.read_config(adapter).get("trainable_token_indices")
     if not isinstance(learnt, dict) or len(learnt) < 2:
