@@ -8,10 +8,10 @@ from typing import Any
 import click
 from rich.table import Table
 
-from lorasmith.cli.chat import DEVICE, opened, talk
+from lorasmith.cli.chat import opened, talk
 from lorasmith.cli.console import console
+from lorasmith.cli.options import DEVICE
 from lorasmith.core.specs import make_spec
-from lorasmith.data.examples import Message
 from lorasmith.hub.locate import locate_adapter
 from lorasmith.store.tables import Assistant
 from lorasmith.studio.assistants import AssistantRequest, Assistants, sampling_of
@@ -115,9 +115,8 @@ def stop(name: str, database: str) -> None:
 def chat(name: str, device: str, database: str) -> None:
     """Talk to NAME here; no studio is needed."""
     one = _assistants(database).named(name)
-    start: list[Message] = [{"role": "system", "content": one.system_prompt}] if one.system_prompt else []
     with opened(one.base_model, one.adapter, "", device) as conversation:
-        talk(conversation, one.name, start, **sampling_of(one))
+        talk(conversation, one.name, one.system_prompt, **sampling_of(one))
 
 
 def _assistants(database: str) -> Assistants:

@@ -9,14 +9,12 @@ import click
 
 from lorasmith import flow
 from lorasmith.cli.app import show_problem
+from lorasmith.cli.options import DEVICE
 from lorasmith.core.errors import UsageProblem
 from lorasmith.data.examples import Message
 from lorasmith.data.tokenizer import printable
 
 _HELP = "/new forgets what was said, /quit ends; several lines: end each but the last with a backslash."
-
-
-DEVICE = click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where to run")
 
 
 @click.command()
@@ -31,16 +29,14 @@ def command(
     model: str, adapter: str, system: str, max_new_tokens: int, temperature: float, template: str, device: str
 ) -> None:
     """Talk to MODEL, with or without an adapter; or to a server that runs: MODEL is then its address, http://127.0.0.1:8000."""
-    start: list[Message] = [{"role": "system", "content": system}] if system else []
     with opened(model, adapter, template, device) as conversation:
         title = f"{model}{f' with {adapter}' if adapter else ''}"
-        talk(conversation, title, start, max_new_tokens=max_new_tokens, temperature=temperature)
+        talk(conversation, title, system, max_new_tokens=max_new_tokens, temperature=temperature)
 
 
-def talk(
-    conversation: flow.Conversation | flow.RemoteConversation, title: str, start: list[Message], **sampling: Any
-) -> None:
-    """One answer after another to what the user types, until the end of it; `start` is what stands before the first."""
+def talk(conversation: flow.Conversation | flow.RemoteConversation, title: str, system: str, **sampling: Any) -> None:
+    """One answer after another to what the user types, until the end of it; `system` is what the model is told beforehand."""
+    start: list[Message] = [{"role": "system", "content": system}] if system else []
     if sys.stdin.isatty():
         click.secho(f"{title}. {_HELP}", dim=True)
     messages = list(start)

@@ -7,6 +7,7 @@ import json
 import click
 
 from lorasmith import flow
+from lorasmith.cli.options import DEVICE
 from lorasmith.data.tokenizer import printable
 
 
@@ -15,7 +16,7 @@ from lorasmith.data.tokenizer import printable
 @click.argument("files", nargs=-1, required=True)
 @click.option("--adapter", default="", help="A training's folder or its name")
 @click.option("--prompt", default="", help="What the model was trained to be asked: a task prompt, a question")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where to run")
+@DEVICE
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a page, with boxes and confidence")
 def command(model: str, files: tuple[str, ...], adapter: str, prompt: str, device: str, as_json: bool) -> None:
     """Read pictures or PDF FILES with the document model MODEL: Donut, TrOCR, LayoutLM."""

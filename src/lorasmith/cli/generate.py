@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import click
 
 from lorasmith import flow
+from lorasmith.cli.options import DEVICE
 from lorasmith.core.errors import UsageProblem
 from lorasmith.data.examples import Message
 from lorasmith.data.tokenizer import printable
@@ -23,7 +24,7 @@ from lorasmith.data.tokenizer import printable
 @click.option("--temperature", type=float, default=0.0, help="0 is greedy; higher is more varied [0]")
 @click.option("--seed", type=int, default=None, help="Seed of the sampling")
 @click.option("--template", default="", help="Chat template: chatml, alpaca or a jinja file")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where to run")
+@DEVICE
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a prompt, with token counts")
 def command(
     model: str, prompt: str, adapter: str, system: str, max_new_tokens: int, temperature: float, seed: int | None,

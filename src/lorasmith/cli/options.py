@@ -11,6 +11,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 F = TypeVar("F", bound=Callable[..., Any])
+DEVICE = click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where to run")
+"""Of commands that have no spec of their own."""
 
 
 def options_of(spec: type[BaseModel], *, without: tuple[str, ...] = ()) -> Callable[[F], F]:

@@ -111,16 +111,12 @@ class Assistants:
 
     def follow(self, before: Path, after: Path) -> None:
         """Assistants go on with an adapter whose folder, or the folder around it, is called otherwise."""
-        for one in self.all():
-            place = Path(one.adapter)
-            moved = ""
-            if one.adapter == before.name:
-                moved = after.name
-            elif one.adapter and place.is_relative_to(before):
-                moved = str(after / place.relative_to(before))
-            if moved:
-                with self._database.session() as session:
-                    session.get_one(Assistant, one.id).adapter = moved
+        with self._database.session() as session:
+            for one in session.scalars(select(Assistant).where(Assistant.adapter != "")):
+                if one.adapter == before.name:
+                    one.adapter = after.name
+                elif Path(one.adapter).is_relative_to(before):
+                    one.adapter = str(after / Path(one.adapter).relative_to(before))
 
     def _started(self, one: Assistant, *, is_started: bool) -> Assistant:
         with self._database.session() as session:

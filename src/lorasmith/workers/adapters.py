@@ -178,17 +178,20 @@ def take_in(job: AdapterJob, source: Path, events: Writer) -> None:
     )  # fmt: skip
     if source.is_file():
         _take_file(base, family.wearer(base), source, job.target, events)
-        diffusers_form.write_beside(job.model_folder, job.target)
-        return
+    else:
+        _take_folder(source, job.target)
+        lora.load_adapters(family.wearer(base), {"taken": job.target})
+        plain.change_config(job.target, base_model_name_or_path=job.model_id)
+    diffusers_form.write_beside(job.model_folder, job.target)
+
+
+def _take_folder(source: Path, target: Path) -> None:
+    """PEFT's two files; weights that are pickled are read as nothing but tensors."""
     for name in (plain.CONFIG, plain.WEIGHTS):
         if (source / name).is_file():
-            shutil.copyfile(source / name, job.target / name)
-    if not (job.target / plain.WEIGHTS).exists() and (source / "adapter_model.bin").is_file():
-        pickled = torch.load(source / "adapter_model.bin", map_location="cpu", weights_only=True)
-        _save(pickled, job.target)
-    lora.load_adapters(family.wearer(base), {"taken": job.target})
-    plain.change_config(job.target, base_model_name_or_path=job.model_id)
-    diffusers_form.write_beside(job.model_folder, job.target)
+            shutil.copyfile(source / name, target / name)
+    if not (target / plain.WEIGHTS).exists() and (source / "adapter_model.bin").is_file():
+        _save(torch.load(source / "adapter_model.bin", map_location="cpu", weights_only=True), target)
 
 
 def _take_file(pipeline: Any, part: Any, file: Path, target: Path, events: Writer) -> None:
