@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -24,29 +25,32 @@ class MlflowServer:
         self.folder, self.port = folder, free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
+        self._turn = threading.RLock()  # one thread kills it while another starts it anew
 
     def start(self) -> MlflowServer:
         command = [
             sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{self.folder}/runs.db",
             "--artifacts-destination", self.folder / "artifacts", "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1",
         ]  # fmt: skip
-        with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                command, stdout=log, stderr=log, cwd=self.folder, env=os.environ | _QUIET, start_new_session=True
-            )
-        until = time.monotonic() + 120
-        while not self._answers():
-            assert self._process.poll() is None, (self.folder / "log").read_text()[-2000:]
-            assert time.monotonic() < until, "MLflow's server does not start"
-            time.sleep(0.2)
+        with self._turn:
+            with (self.folder / "log").open("ab") as log:
+                self._process = subprocess.Popen(
+                    command, stdout=log, stderr=log, cwd=self.folder, env=os.environ | _QUIET, start_new_session=True
+                )
+            until = time.monotonic() + 120
+            while not self._answers():
+                assert self._process.poll() is None, (self.folder / "log").read_text()[-2000:]
+                assert time.monotonic() < until, "MLflow's server does not start"
+                time.sleep(0.2)
         return self
 
     def kill(self) -> None:
         """As a power cut would."""
-        self.signal(signal.SIGKILL)
-        if self._process:
-            self._process.wait(30)
-            self._process = None
+        with self._turn:
+            self.signal(signal.SIGKILL)
+            if self._process:
+                self._process.wait(30)
+                self._process = None
 
     def signal(self, number: int) -> None:
         if self._process:

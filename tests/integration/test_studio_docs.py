@@ -19,6 +19,7 @@ ROUTES = {
     "profiles": "/api/profiles", "evaluate": "/api/evaluate", "serve": "/api/servings", "chat": "/api/assistants/v1/chat/completions",
     "generate": "/api/assistants/v1/chat/completions", "config": "/api/system/settings", "doctor": "/api/system/doctor",
     "extract": "/api/servings", "adapters": "/api/adapters", "export": "/api/exports", "ollama": "/api/ollama",
+    "assistants": "/api/assistants",
 }  # fmt: skip
 
 
