@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import invoices
 import paper
 
-SIZES = {"train": {"donut": 3000, "layout": 400, "lines": 3000}, "heldout": {"donut": 100, "layout": 100, "lines": 100}}
+SIZES = {"train": {"donut": 6000, "layout": 400, "lines": 3000}, "heldout": {"donut": 100, "layout": 100, "lines": 100}}
 _FULL = 1000  # LayoutLM's places: thousandths of the page
 
 

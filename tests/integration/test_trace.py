@@ -30,6 +30,12 @@ NEAR = {
     "falcon": 0.12,  # its keys are widened to all heads
     "vit": 0.07,
     "t5": 0.1,
+    "trocr": 0.07,
+    "donut": 0.1,
+    "layoutlm": 0.03,
+    "layoutlmv3": 0.08,
+    "lilt": 0.08,
+    "swin": 0.2,
 }
 
 

@@ -9,7 +9,7 @@ from tests.unit.test_decisions import GPU, LAYERS, data, machine, model
 
 from lorasmith.core import settings
 from lorasmith.core.facts import LOSS_TOKENS, Stack
-from lorasmith.hub.stacks import stacks_of
+from lorasmith.hub.stacks import brought_to, stacks_of
 from lorasmith.plan.choose import choose
 from lorasmith.plan.learned import NO_CORRECTION, Correction, Measurement, correction, remember
 from lorasmith.plan.memory import Training, inference_bytes, training_bytes
@@ -91,6 +91,24 @@ def test_the_halves_of_a_model_are_told_apart():
     assert [(one.tokens, one.across) for one in stacks_of(whisper, NO_NAMES)] == [(1500, None), (0, 1500)]
     assert [one.tokens for one in stacks_of(clip, NO_NAMES)] == [0, 197]
     assert stacks_of(half | {"depths": [2, 2], "image_size": 224, "patch_size": 4}, NO_NAMES) == []
+    trocr = {"encoder": half | {"image_size": 64, "patch_size": 16}, "decoder": {"d_model": 32, "decoder_layers": 3}}
+    assert [(one.layers, one.tokens, one.across) for one in stacks_of(trocr, NO_NAMES)] == [(2, 17, None), (3, 0, 17)]
+
+
+def test_a_page_is_counted_as_large_as_it_is_read():
+    """CHK-8, DOC-1: Swin's stages halve it, attention stays in windows, and `--image-size` changes how many patches there are."""
+    swin = {
+        "model_type": "donut-swin", "image_size": [128, 64], "patch_size": 4, "embed_dim": 16, "depths": [1, 2],
+        "num_heads": [2, 4], "window_size": 10,
+    }  # fmt: skip
+    donut = {"encoder": swin, "decoder": {"d_model": 32, "decoder_layers": 3, "add_cross_attention": True}}
+    stacks = stacks_of(donut, NO_NAMES)
+    assert [(one.layers, one.hidden, one.heads) for one in stacks[:2]] == [(1, 16, 2), (2, 32, 4)]
+    assert [(one.tokens, one.window, one.across) for one in stacks] == [(512, 100, None), (128, 64, None), (0, 0, 128)]
+    larger = brought_to(stacks, 256, 128)
+    assert [(one.tokens, one.window, one.across) for one in larger] == [(2048, 100, None), (512, 64, None), (0, 0, 512)]
+    small, large = (training_bytes(model(stacks=each), training()).activations for each in (stacks, larger))
+    assert large > 2 * small
 
 
 def runs(*ratios: float, **changes) -> None:

@@ -41,6 +41,14 @@ class Stack(BaseModel):
     heads: int
     tokens: int = 0
     """For each example: patches of an image, frames of sound; 0 where it is the length of the text."""
+    pixels: tuple[int, int] | None = None
+    """Height and width of the image that `tokens` are cut from."""
+    window: int = 0
+    """Tokens that attention stays among, where it does (Swin's); 0 for all."""
+    beside: int = 0
+    """Patches of a page that are read beside the text, as if they were words."""
+    attention_copies: float = 0
+    """Where attention runs step by step, for want of a fused one: how often it keeps its weights."""
     across: int | None = None
     """Tokens that a second attention looks across to, 0 for the length of the text; None without one."""
     gated: bool = False

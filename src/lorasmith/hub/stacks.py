@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from lorasmith.core.evidence import Config
@@ -24,6 +25,9 @@ _ACTIVATIONS = (
 )
 _HIDDEN_DROPOUTS = ("hidden_dropout_prob", "resid_pdrop", "dropout", "dropout_rate", "hidden_dropout")
 _ATTENTION_DROPOUTS = ("attention_dropout", "attention_probs_dropout_prob", "attn_pdrop")
+# Models whose attention transformers has in single steps only, and how often the weights are kept: LayoutLMv3 scales them down
+# and up again, LiLT attends to words and places apart. Traced (tests/integration/test_trace.py).
+_ATTENTION_COPIES = {"donut-swin": 1.0, "swinv2": 1.0, "trocr": 1.0, "layoutlmv3": 1.6, "lilt": 2.7}
 # Widths that grow from stage to stage, convolutions, scans: no row of like blocks.
 _OTHER_KINDS = (
     "depths",
@@ -42,14 +46,12 @@ def stacks_of(config: Config, names: frozenset[str]) -> list[Stack]:
         config[key] for key in (*_TEXTS, "vision_config", "encoder", "decoder") if isinstance(config.get(key), dict)
     ]
     if inner and not number(config, *_HIDDEN, *_LAYERS, default=0):
-        found = [stack for part in inner for stack in stacks_of(part, names)]
-        is_pair = isinstance(config.get("decoder"), dict) and len(found) == 2
-        if is_pair:
-            found[1] = found[1].model_copy(update={"across": found[0].tokens})
-        return found
+        return _of_parts([stacks_of(part, names) for part in inner], is_pair=isinstance(config.get("decoder"), dict))
+    if config.get("depths") and config.get("window_size") and config.get("embed_dim"):
+        return _stages(config, names)
     if any(config.get(key) for key in _OTHER_KINDS):
         return []
-    if config.get("encoder_layers") and config.get("decoder_layers"):
+    if config.get("decoder_layers") and (config.get("encoder_layers") or not config.get("is_encoder_decoder")):
         return _two_halves(config, names)
     if config.get("is_encoder_decoder") and config.get("d_kv"):
         drops = _drops(config, _HIDDEN_DROPOUTS)  # one rate for all that a T5 drops
@@ -60,20 +62,57 @@ def stacks_of(config: Config, names: frozenset[str]) -> list[Stack]:
     return [stack] if stack.hidden and stack.layers and stack.heads else []
 
 
+def _of_parts(parts: list[list[Stack]], *, is_pair: bool) -> list[Stack]:
+    """Empty where a part is of a kind not known here."""
+    found = [stack for part in parts for stack in part] if all(parts) else []
+    if found and is_pair and len(parts) == 2 and len(parts[1]) == 1:
+        found[-1] = found[-1].model_copy(update={"across": found[-2].tokens})
+    return found
+
+
+def brought_to(stacks: Sequence[Stack], height: int, width: int) -> list[Stack]:
+    """The stacks as they are where pictures of `height` × `width` pixels are read, whatever the configuration says."""
+    found: list[Stack] = []
+    for stack in stacks:
+        changes: dict[str, Any] = {}
+        if stack.pixels:
+            times = height * width / (stack.pixels[0] * stack.pixels[1])
+            changes = {"tokens": round(stack.tokens * times), "pixels": (height, width)}
+        elif stack.across and found:
+            changes = {"across": found[-1].tokens}
+        found.append(stack.model_copy(update=changes))
+    return found
+
+
+def _stages(config: Config, names: frozenset[str]) -> list[Stack]:
+    """Swin's: each half as long and as wide as the one before and twice as wide, its attention in windows."""
+    stages: list[Stack] = []
+    height, width = _sides(config.get("image_size"), config.get("patch_size"))
+    window = number(config, "window_size", default=0)
+    depths: Any = config["depths"]
+    heads: Any = config.get("num_heads") or [1] * len(depths)
+    for stage, layers in enumerate(depths):
+        shape = {"hidden_size": config["embed_dim"] * 2**stage, "num_heads": heads[stage], "num_layers": layers}
+        down, across = max(1, height >> stage), max(1, width >> stage)
+        seen: dict[str, Any] = {"tokens": down * across, "window": min(window, down, across) ** 2}
+        stages.append(_stack({**config, **shape}, names).model_copy(update=seen))
+    return stages
+
+
 def _two_halves(config: Config, names: frozenset[str]) -> list[Stack]:
     """BART's way to write two stacks in one configuration; a decoder alone where nothing is encoded."""
     halves: list[Stack] = []
-    for half in ("encoder", "decoder"):
+    alone = config.get("is_encoder_decoder") is False or not config.get("encoder_layers")
+    for half in ("encoder", "decoder")[alone:]:
         its = {
             "num_hidden_layers": config[f"{half}_layers"], "num_attention_heads": config.get(f"{half}_attention_heads"),
             "intermediate_size": config.get(f"{half}_ffn_dim"),
         }  # fmt: skip
         halves.append(_stack({**config, **its}, names))
+    if alone:
+        return [halves[0].model_copy(update={"across": 0} if config.get("add_cross_attention") else {})]
     heard = number(config, "max_source_positions", default=0) if config.get("num_mel_bins") else 0
-    encoder = halves[0].model_copy(update={"tokens": heard})
-    if config.get("is_encoder_decoder") is False:
-        return [halves[1].model_copy(update={"across": 0} if config.get("add_cross_attention") else {})]
-    return [encoder, halves[1].model_copy(update={"across": heard})]
+    return [halves[0].model_copy(update={"tokens": heard}), halves[1].model_copy(update={"across": heard})]
 
 
 def _stack(config: Config, names: frozenset[str]) -> Stack:
@@ -97,9 +136,14 @@ def _stack(config: Config, names: frozenset[str]) -> Stack:
         keys=keys * head,
         heads=heads,
         tokens=_patches(config),
+        pixels=_pixels(config.get("image_size")) if _patches(config) else None,
         gated=gated and not config.get("image_size"),
         activation=activation,
         head_norms=any(name.endswith("q_norm.weight") for name in names),
+        beside=_patches({"image_size": config.get("input_size"), "patch_size": config.get("patch_size")})
+        if config.get("visual_embed", True)
+        else 0,
+        attention_copies=_ATTENTION_COPIES.get(str(config.get("model_type")), 0),
         hidden_dropout=_drops(config, _HIDDEN_DROPOUTS),
         attention_dropout=_drops(config, _ATTENTION_DROPOUTS),
     )
@@ -111,9 +155,16 @@ def _drops(config: Config, keys: tuple[str, ...]) -> bool:
 
 def _patches(config: Config) -> int:
     """Tokens of one picture with the one that stands for all of it; 0 for what reads no pictures."""
-    size: Any = config.get("image_size")
-    patch: Any = config.get("patch_size")
-    sides = (size, size) if isinstance(size, int) else size
-    if not patch or not isinstance(sides, list | tuple) or not isinstance(patch, int):
-        return 0
-    return (sides[0] // patch) * (sides[1] // patch) + 1
+    down, across = _sides(config.get("image_size"), config.get("patch_size"))
+    return down * across + 1 if down * across else 0
+
+
+def _sides(image: Any, patch: Any) -> tuple[int, int]:
+    """Patches down and across a picture; (0, 0) where its size is not known."""
+    pixels = _pixels(image)
+    return (pixels[0] // patch, pixels[1] // patch) if pixels and patch and isinstance(patch, int) else (0, 0)
+
+
+def _pixels(image: Any) -> tuple[int, int] | None:
+    sides = (image, image) if isinstance(image, int) else image
+    return (sides[0], sides[1]) if isinstance(sides, list | tuple) else None

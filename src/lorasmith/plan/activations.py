@@ -60,8 +60,11 @@ def kept_by_layer(stack: Stack, *, rank: int, dropout: bool, joined: bool) -> Ke
         widths += [(rank, 4.0 + 2 * (attentions - 1) + ups + 1)]
     else:
         widths += [(hidden, 1.0 + attentions)]  # normed rows, for the norms' own weights
+    if stack.window:  # partitioned into windows, and put in order for each product
+        widths += [(hidden, 1.0)]
     # With dropout inside, attention runs step by step: the weights, the noise and the dropped weights.
-    return Kept(widths, across, 3.0 * attentions if stack.attention_dropout else 0.0)
+    copies = stack.attention_copies
+    return Kept(widths, across, attentions * (3.0 * max(1.0, copies) if stack.attention_dropout else copies))
 
 
 def walked_back(stack: Stack) -> float:

@@ -157,7 +157,7 @@ def inference_bytes(
     weights = weight_bytes(model, dtype)
     cache = cache_bytes(model, context, batch, value_bytes=width)
     # One layer at a time, and the logits of the last position in fp32.
-    passed = [batch * (stack.tokens or context) * activations.passing(stack) * width for stack in model.stacks]
+    passed = [batch * _seen(stack, context) * activations.passing(stack) * width for stack in model.stacks]
     passed += [batch * model.widest_maps * width] if model.widest_maps else []
     widest = 8 * model.hidden_size + 2 * max((group.state for group in model.cache), default=0)
     live = round(max(passed, default=batch * context * widest * width)) + batch * model.vocab_size * 4
@@ -283,7 +283,12 @@ def _logits_at_loss(model: ModelFacts, how: Training) -> int:
 
 
 def _tokens(stack: Stack, how: Training) -> int:
-    return how.sequences * (stack.tokens or how.length)
+    return how.sequences * _seen(stack, how.length)
+
+
+def _seen(stack: Stack, length: int) -> int:
+    """Tokens of one example, whose text has `length`."""
+    return stack.tokens or length + stack.beside
 
 
 def _kept(model: ModelFacts, how: Training) -> tuple[float, float]:
@@ -305,7 +310,7 @@ def _kept(model: ModelFacts, how: Training) -> tuple[float, float]:
         layer = activations.kept_by_layer(stack, rank=rank, dropout=how.dropout, joined=joined)
         blocks = [(tokens * size * width, count) for size, count in layer.widths]
         blocks += [(how.sequences * (stack.across or how.length) * size * width, count) for size, count in layer.across]
-        seen = stack.tokens or how.length
+        seen = stack.window or _seen(stack, how.length)
         pairs = tokens * seen * stack.heads * width * layer.pairs
         whole = sum(size * count for size, count in blocks)
         wasted_of = _WASTED_JOINED if joined else _WASTED

@@ -159,7 +159,7 @@ def _need(profile: Profile, match: Match, case: _Case) -> tuple[int, int]:
     )  # fmt: skip
     facts = case.facts
     if _leaves_encoder(facts, match):  # it is not walked back: nothing of it is kept
-        facts = facts.model_copy(update={"stacks": facts.stacks[1:]})
+        facts = facts.model_copy(update={"stacks": facts.stacks[-1:]})
     need = training_bytes(facts, how)
     required = need.required - round(need.adapter * (1 - _share(case.facts, match)))
     return rank, required + case.learned.of(required)
@@ -173,7 +173,7 @@ def _share(facts: ModelFacts, match: Match) -> float:
 
 
 def _leaves_encoder(facts: ModelFacts, match: Match) -> bool:
-    is_pair = len(facts.stacks) == 2 and facts.stacks[1].across is not None
+    is_pair = len(facts.stacks) > 1 and facts.stacks[-1].across is not None
     return is_pair and bool(match.layers) and not any(name.startswith("encoder.") for name in match.layers)
 
 

@@ -27,6 +27,7 @@ from lorasmith.env.folder import has_package, python_for
 from lorasmith.families._lessons import Lesson
 from lorasmith.hub.bases import fingerprint
 from lorasmith.hub.recognise import know_model
+from lorasmith.hub.stacks import brought_to
 from lorasmith.plan import hardware, learned
 from lorasmith.plan.choose import TrainPlan, choose
 from lorasmith.tracking.track import choose_trackers
@@ -179,8 +180,7 @@ def _samples(
         instance_prompt=spec.instance_prompt, prior=_prior(spec, lesson), on_count=told,
     )  # fmt: skip
     if spec.image_size:
-        height, width = spec.image_size.split("x")
-        changes = changes.model_copy(update={"image_size": (int(height), int(width))})
+        changes = changes.model_copy(update={"image_size": spec.image_sides})
     return _Ready(data_facts, lesson=source.format.name, changes=changes)
 
 
@@ -208,6 +208,8 @@ def _prior(spec: TrainSpec, lesson: Lesson) -> Prior | None:
 
 def _chosen(spec: TrainSpec, facts: ModelFacts, data: DataFacts) -> tuple[TrainPlan, bool]:
     """The plan, and whether the base can be held in 4 bit. Raises DoesNotFitProblem, EnvironmentProblem."""
+    if spec.image_size:
+        facts = facts.model_copy(update={"stacks": brought_to(facts.stacks, *spec.image_sides)})
     machine = hardware.observe()
     given = given_in(spec)
     device = machine.device if given.get("device") in (None, "auto") else given["device"]

@@ -122,6 +122,12 @@ class TrainSpec(BaseModel):
             raise ValueError("a size is HEIGHTxWIDTH in pixels, such as 1280x960")
         return value
 
+    @property
+    def image_sides(self) -> tuple[int, int]:
+        """Height and width of `image_size`, where it is given."""
+        height, width = self.image_size.split("x")
+        return int(height), int(width)
+
     @field_validator("variant")
     @classmethod
     def _is_variant(cls, value: str | None) -> str | None:

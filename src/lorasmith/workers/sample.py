@@ -41,8 +41,8 @@ def inputs_for(model: torch.nn.Module, rows: int, length: int) -> Inputs:
     if "input_ids" in takes and getattr(text, "vocab_size", 0):
         inputs["input_ids"] = ids
     if "pixel_values" in takes:
-        vision = getattr(config, "vision_config", config)
-        height, width = _pair(getattr(vision, "image_size", 224))
+        vision = getattr(config, "vision_config", getattr(config, "encoder", config))
+        height, width = _pair(getattr(vision, "image_size", getattr(vision, "input_size", 224)))
         inputs["pixel_values"] = torch.zeros((rows, getattr(vision, "num_channels", 3), height, width))
     if "input_features" in takes:
         frames = _WHISPER_FRAMES_A_POSITION * getattr(config, "max_source_positions", 1500)
