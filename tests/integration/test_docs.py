@@ -16,6 +16,7 @@ PAGES = [
     "docs/tutorial.md",
     "docs/how-to/check.md",
     "docs/how-to/doctor.md",
+    "docs/how-to/documents.md",
     "docs/how-to/install.md",
     "docs/how-to/profiles.md",
 ]

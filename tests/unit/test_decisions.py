@@ -175,7 +175,7 @@ def test_evaluations_are_ten_to_thirty_and_cost_at_most_a_tenth(rows):
     plan = choose({}, model(), facts, machine(ram_free_bytes=10**12))
     assert min(10, plan.steps) <= plan.evaluations <= 30
     forward = plan.evaluations * plan.eval_rows / 3
-    assert forward <= 0.1 * plan.epochs * facts.num_train or plan.eval_rows == 1
+    assert forward <= 0.1 * plan.epochs * facts.num_train or plan.eval_rows == min(2, facts.num_validation)
     assert choose({}, model(), data(rows, num_validation=0), machine(ram_free_bytes=10**12)).evaluations == 0
 
 

@@ -14,6 +14,8 @@ MIN_STEPS = 100
 MAX_EPOCHS = 30
 CIRCULAR_PASSES = 50
 FULL_RATE_SHARE = 0.1
+_FEWEST_ROWS = 2
+"""Of an evaluation, whatever it costs: where pairs are told apart within a batch, one alone has a loss of 0."""
 # Exponents of lr = 5e-4 · (2000 / hidden)^p: tinker-cookbook, hyperparam_utils.get_lr.
 _RATE_EXPONENTS = {"llama": 0.781, "qwen": 0.0775}
 _LLAMA_LIKE = ("llama", "mistral", "smollm", "granite", "olmo")
@@ -203,8 +205,8 @@ def evaluations(pick: Chooser, data: DataFacts, number_of_steps: int, passes: fl
     row_tokens = data.num_tokens / data.num_rows
     trained = passes * data.num_train * row_tokens
     affordable = int(0.1 * 3 * trained / (number * row_tokens))
-    rows = max(1, min(data.num_validation, affordable))
-    pick.reasons["evaluations"] = (
-        f"every {max(1, number_of_steps // number)} steps, each on {rows} held-out rows: at most 10 % of the time"
+    rows = min(data.num_validation, max(_FEWEST_ROWS, affordable))
+    pick.reasons["evaluations"] = f"every {max(1, number_of_steps // number)} steps, each on {rows} held-out rows: " + (
+        "at most 10 % of the time" if rows <= affordable else "fewer would tell nothing"
     )
     return number, rows
