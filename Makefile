@@ -57,6 +57,7 @@ bench: setup
 	$(BIN)/python benchmarks/training_loop.py
 	$(BIN)/python benchmarks/inspect_memory.py
 	$(BIN)/python benchmarks/memory.py --quick
+	$(BIN)/python benchmarks/start.py
 	$(BIN)/python benchmarks/check.py
 	$(BIN)/python benchmarks/serve.py
 	$(BIN)/python benchmarks/studio.py

@@ -29,7 +29,7 @@ from lorasmith.training.spec import DATA_FILE, WorkerSpec  # noqa: E402
 from lorasmith.workers.joined import join, part  # noqa: E402
 from lorasmith.workers.learner import Learner, load_base  # noqa: E402
 from lorasmith.workers.measure import answer_scores  # noqa: E402
-from lorasmith.workers.norms import use_own_norms, use_quick_norms  # noqa: E402
+from lorasmith.workers.quick import WAYS, use_own_parts, use_quick_parts  # noqa: E402
 from lorasmith.workers.rows import Rows  # noqa: E402
 
 _TRIM, _MMAP = -1, -3  # malloc.h
@@ -58,7 +58,7 @@ class Step:
     def all_on(self) -> None:
         keep_blocks()
         join(self.model)
-        use_quick_norms(self.model)
+        use_quick_parts(self.model)
 
     def quick(self) -> torch.Tensor:
         return answer_scores(self.model, self.packed)[0].nll.sum()
@@ -98,10 +98,10 @@ def main() -> None:
             "all": (lambda: None, step.quick),
             "without keeping freed memory": (give_back, step.quick),
             "without joined LoRA layers": (lambda: part(model), step.quick),
-            "without quick norms": (lambda: use_own_norms(model), step.quick),
+            **{f"without quick {way}": (lambda way=way: use_own_parts(model, (way,)), step.quick) for way in WAYS},
             "without packing": (lambda: None, step.with_padding),
             "without head at answers": (lambda: None, step.with_whole_logits),
-            "none of them": (lambda: (give_back(), part(model), use_own_norms(model)), step.with_whole_logits),
+            "none of them": (lambda: (give_back(), part(model), use_own_parts(model)), step.with_whole_logits),
         }
         seconds: dict[str, list[float]] = {name: [] for name in ways}
         losses: dict[str, float] = {}

@@ -29,8 +29,8 @@ from lorasmith.testing import shapes  # noqa: E402
 from lorasmith.training.spec import DATA_FILE, WorkerSpec  # noqa: E402
 from lorasmith.workers.joined import join  # noqa: E402
 from lorasmith.workers.learner import load_base  # noqa: E402
-from lorasmith.workers.norms import use_quick_norms  # noqa: E402
 from lorasmith.workers.packing import use_packing  # noqa: E402
+from lorasmith.workers.quick import use_quick_parts  # noqa: E402
 from lorasmith.workers.rows import Rows  # noqa: E402
 from lorasmith.workers.together import Batch, Company, _alone, shared  # noqa: E402
 
@@ -44,7 +44,7 @@ def adapted(base: Any, number: int) -> Any:
     )
     model = peft.get_peft_model(shared(base), config)
     join(model)
-    use_quick_norms(model)
+    use_quick_parts(model)
     use_packing(model)
     return model.train()
 

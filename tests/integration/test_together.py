@@ -24,8 +24,8 @@ from lorasmith.workers import attempt, together
 from lorasmith.workers.dropout import use_sparse_dropout
 from lorasmith.workers.joined import join
 from lorasmith.workers.measure import answer_scores
-from lorasmith.workers.norms import use_quick_norms
 from lorasmith.workers.packing import use_packing
+from lorasmith.workers.quick import use_quick_parts
 from lorasmith.workers.rows import Rows
 from lorasmith.workers.together import Batch, Company, shared
 from lorasmith.workers.tune import Bench
@@ -56,7 +56,7 @@ def adapted(base: Any, shape: dict[str, Any], *, dropout: float = 0.0) -> Any:
     model = peft.get_peft_model(shared(base), config)
     use_sparse_dropout(model)
     join(model)
-    use_quick_norms(model)
+    use_quick_parts(model)
     assert use_packing(model)
     return model.train()
 

@@ -120,8 +120,9 @@ def _stack(config: Config, names: frozenset[str]) -> Stack:
     heads = number(config, *_HEADS, default=1)
     head = number(config, "head_dim", "d_kv", "kv_channels", default=hidden // max(1, heads))
     keys = 1 if config.get("multi_query") else number(config, "num_key_value_heads", "num_kv_heads", default=heads)
-    activation = str(next((config[key] for key in _ACTIVATIONS if config.get(key)), "gelu"))
-    gated = activation in _GATED or bool(config.get("is_gated_act")) or any("gate_proj" in name for name in names)
+    has_gate = any("gate_proj" in name for name in names)
+    activation = str(next((config[key] for key in _ACTIVATIONS if config.get(key)), "silu" if has_gate else "gelu"))
+    gated = activation in _GATED or bool(config.get("is_gated_act")) or has_gate
     ratio = config.get("mlp_ratio")
     grown = round(float(ratio) * hidden) if isinstance(ratio, int | float) else 4 * hidden
     used = number(config, *EXPERTS_USED, default=0) if number(config, *EXPERT_COUNTS, default=0) else 0

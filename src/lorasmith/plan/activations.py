@@ -32,9 +32,10 @@ class Kept(NamedTuple):
         return sum(width * count for width, count in self.widths)
 
 
-def kept_by_layer(stack: Stack, *, rank: int, dropout: bool, joined: bool) -> Kept:
+def kept_by_layer(stack: Stack, *, rank: int, dropout: bool, joined: bool, quick: bool = False) -> Kept:
     """What one layer of `stack` keeps. `rank` 0: all weights are trained, and no adapter is there. `joined`: adapters compute in
-    one step with their base (workers/joined.py) and keep what they read as it was before their dropout."""
+    one step with their base (workers/joined.py) and keep what they read as it was before their dropout. `quick`: SiLU gates are
+    computed anew on the way back (workers/gates.py)."""
     hidden, middle, queries, keys = stack.hidden, stack.middle, stack.queries, stack.keys
     attentions = 1 if stack.across is None else 2
     ups = 2 if stack.gated else 1
@@ -49,8 +50,9 @@ def kept_by_layer(stack: Stack, *, rank: int, dropout: bool, joined: bool) -> Ke
     widths += [(queries, attentions * (copied + places))]  # else what attention has made, which is kept as it is
     # Each norm's factor, and the logarithm of each head's sum.
     widths += [(1, 1.0 + attentions), (stack.heads, 1.0 * attentions)]
-    # The gate's output, its activation and the other half; or the activation's input alone.
-    widths += [(middle, (3 if stack.gated else 1) + _KEPT_BY_ACTIVATION.get(stack.activation, 0))]
+    # The gate's output, its activation where that is not computed anew, and the other half; or the activation's input alone.
+    halves = 2 if _is_quick(stack, quick) else 3
+    widths += [(middle, (halves if stack.gated else 1) + _KEPT_BY_ACTIVATION.get(stack.activation, 0))]
     if stack.head_norms:
         widths += [(queries, 1.0), (keys, 1.0)]
     if stack.hidden_dropout:  # torch's dropout on a CPU keeps its noise
@@ -67,10 +69,14 @@ def kept_by_layer(stack: Stack, *, rank: int, dropout: bool, joined: bool) -> Ke
     return Kept(widths, across, attentions * (3.0 * max(1.0, copies) if stack.attention_dropout else copies))
 
 
-def walked_back(stack: Stack) -> float:
+def walked_back(stack: Stack, *, quick: bool = False) -> float:
     """Elements a token, beside what is kept, while the last layer is walked back: gradients of the widened halves, of their
-    product and of the residual stream."""
-    return (3 if stack.gated else 2) * stack.middle + 2 * stack.hidden
+    product (where `quick`, in the place of what the next layer had kept) and of the residual stream."""
+    return (3 if stack.gated and not _is_quick(stack, quick) else 2) * stack.middle + 2 * stack.hidden
+
+
+def _is_quick(stack: Stack, quick: bool) -> bool:
+    return quick and stack.activation in ("silu", "swish")
 
 
 def passing(stack: Stack) -> float:

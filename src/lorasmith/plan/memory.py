@@ -35,8 +35,9 @@ RUNTIME_CUDA = 460 * 2**20
 # size. Measured on glibc 2.36 (docs/lab-log.md, benchmarks/memory.py); logits are wasted with where one tensor of them is small
 # enough to lie among the other blocks.
 _LOGITS_APART_FROM = 32 * 2**20
-_ARRAYS = {True: 3, False: 2}
-"""Of logits' size: logarithms and gradients where the head learns too (True), logits and logarithms else."""
+_ARRAYS = {True: 3, False: 1}
+"""Of logits' size: logits, logarithms and gradients where the head learns too (True), else the logits, in whose place the rest is
+computed."""
 _WASTED = {"gated": 0.8, "plain": 0.95, "maps": 0.75, "pairs": 0.2}
 """Of what is kept, by kind: gated layers, other layers, feature maps, weights of attention that runs step by step."""
 _WASTED_JOINED = {"gated": 0.38, "plain": 0.25}
@@ -213,6 +214,15 @@ class Training(NamedTuple):
         """What is kept for the backward pass: of a pair both answers. KTO's second ones are only read."""
         return self.rows * (2 if self.objective in ("dpo", "orpo") else 1)
 
+    @property
+    def is_joined(self) -> bool:
+        return self.joined and self.method == "lora" and not self.on_gpu
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether gates are computed in few passes (workers/quick.py)."""
+        return self.is_joined and self.dtype == "float32"
+
 
 class _Moment(NamedTuple):
     """What is held at one moment of a step, in bytes."""
@@ -240,7 +250,8 @@ def training_bytes(model: ModelFacts, how: Training) -> TrainingNeed:
         states = model.num_parameters * (_TRAINED_BYTES + how.moments) - weights
         gradients = 4 * model.num_parameters
     kept, wasted = _kept(model, how)
-    walked = max((_tokens(stack, how) * activations.walked_back(stack) for stack in model.stacks), default=0) * width
+    backs = [_tokens(stack, how) * activations.walked_back(stack, quick=how.is_quick) for stack in model.stacks]
+    walked = max(backs, default=0) * width
     logits = _logits_at_loss(model, how)
     arrays = _ARRAYS[is_full]
     among_others = _WASTED["plain"] * logits if logits < arrays * _LOGITS_APART_FROM else 0
@@ -304,10 +315,10 @@ def _kept(model: ModelFacts, how: Training) -> tuple[float, float]:
         kept = 2 * how.sequences * how.length * through * width
         return kept, _WASTED["plain"] * kept
     kept = wasted = 0.0
-    joined = how.joined and how.method == "lora" and not how.on_gpu
+    joined = how.is_joined
     for stack in model.stacks:
         tokens = _tokens(stack, how)
-        layer = activations.kept_by_layer(stack, rank=rank, dropout=how.dropout, joined=joined)
+        layer = activations.kept_by_layer(stack, rank=rank, dropout=how.dropout, joined=joined, quick=how.is_quick)
         blocks = [(tokens * size * width, count) for size, count in layer.widths]
         blocks += [(how.sequences * (stack.across or how.length) * size * width, count) for size, count in layer.across]
         seen = stack.window or _seen(stack, how.length)

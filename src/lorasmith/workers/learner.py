@@ -18,8 +18,8 @@ from lorasmith.plan.choose import TrainPlan
 from lorasmith.training.spec import WorkerSpec, result_folder
 from lorasmith.workers import diffusers_form, lora
 from lorasmith.workers.joined import join
-from lorasmith.workers.norms import use_quick_norms
 from lorasmith.workers.packing import use_packing
+from lorasmith.workers.quick import use_quick_parts
 
 _FILES_BESIDE = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "vocab.json", "merges.txt",
@@ -134,7 +134,7 @@ class Learner:
             hold_statistics(self.model)
             self.is_joined = bool(join(self.model))
             if self.is_joined:
-                use_quick_norms(self.model)
+                use_quick_parts(self.model)
         self.is_packing = plan.packing and use_packing(self.model)
         if plan.checkpointing:
             # Not by the Trainer's argument: PEFT would then ask for gradients of the embeddings, and every frozen layer would be

@@ -42,27 +42,11 @@ class _Quick:
         return _Norm.apply(x, self.weight, _epsilon(self))
 
 
-def use_quick_norms(model: nn.Module) -> int:
-    """Let the frozen RMSNorms of a model in fp32 on a CPU compute in this way, those that are found to be just that; how many."""
-    count = 0
-    kinds: dict[type, type | None] = {}
-    for part in model.modules():
-        kind = type(part)
-        if not kind.__name__.endswith("RMSNorm") or isinstance(part, _Quick):
-            continue
-        if kind not in kinds:
-            kinds[kind] = type(f"Quick{kind.__name__}", (_Quick, kind), {}) if _is_plain(part) else None
-        if quick := kinds[kind]:
-            part.__class__ = quick
-            count += 1
-    return count
-
-
-def use_own_norms(model: nn.Module) -> None:
-    """The library's own again."""
-    for part in model.modules():
-        if isinstance(part, _Quick):
-            part.__class__ = type(part).__mro__[2]
+def quick(norm: nn.Module) -> type | None:
+    """The class of a frozen RMSNorm in fp32 on a CPU with this way mixed in, where it is found to be just that."""
+    kind = type(norm)
+    is_one = kind.__name__.endswith("RMSNorm") and _is_plain(norm)
+    return type(f"Quick{kind.__name__}", (_Quick, kind), {}) if is_one else None
 
 
 def _epsilon(norm: Any) -> float:

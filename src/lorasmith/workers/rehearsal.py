@@ -20,7 +20,7 @@ from lorasmith.training.report import peak_memory_bytes
 from lorasmith.training.spec import WorkerSpec
 from lorasmith.workers.joined import join, part
 from lorasmith.workers.measure import AGREES, answer_scores
-from lorasmith.workers.norms import use_own_norms, use_quick_norms
+from lorasmith.workers.quick import use_own_parts, use_quick_parts
 from lorasmith.workers.rows import Rows
 from lorasmith.workers.trainer import Run
 
@@ -154,14 +154,14 @@ def joining_agrees(trainer: Run) -> bool:
         generator = torch.get_rng_state()
         quick = _learnt(trainer, batch)
         part(trainer.model)
-        use_own_norms(trainer.model)
+        use_own_parts(trainer.model)
         torch.set_rng_state(generator)
         plain = _learnt(trainer, batch)
     within = AGREES[torch.float32 if trainer.plan.precision == "float32" else torch.bfloat16]
     agrees = all(abs(one - other) <= within * max(abs(other), 1e-3) for one, other in zip(quick, plain, strict=True))
     if agrees:
         join(trainer.model)
-        use_quick_norms(trainer.model)
+        use_quick_parts(trainer.model)
     return agrees
 
 

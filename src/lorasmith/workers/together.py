@@ -21,8 +21,8 @@ from torch import nn
 
 from lorasmith.workers.joined import JoinedLinear, Part, adapter_of, through
 from lorasmith.workers.measure import AGREES, answer_scores
-from lorasmith.workers.norms import use_quick_norms
 from lorasmith.workers.packing import use_packing
+from lorasmith.workers.quick import use_quick_parts
 from lorasmith.workers.rows import IGNORED
 
 _INSIDE = "base_model.model."
@@ -66,7 +66,7 @@ class Common:
     def __init__(self, base: Any):
         self.model = shared(base).requires_grad_(False)
         self.can_pack = use_packing(self.model)
-        use_quick_norms(self.model)
+        use_quick_parts(self.model)
         self._batches: Sequence[Batch] = ()
         self._edges: list[tuple[int, int]] = []
         head = self.model.get_output_embeddings()

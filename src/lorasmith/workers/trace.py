@@ -23,6 +23,7 @@ from lorasmith.plan.memory import Training
 from lorasmith.plan.second_opinion import DTYPE, TraceJob
 from lorasmith.workers.dropout import use_sparse_dropout
 from lorasmith.workers.joined import join
+from lorasmith.workers.quick import use_quick_parts
 from lorasmith.workers.runtime import run_job
 from lorasmith.workers.sample import adapted_modules, class_and_config, inputs_for, loss_for
 
@@ -125,6 +126,8 @@ def trace_training(folder: Path, family: str, how: Training) -> Traced:
             if how.dropout:
                 use_sparse_dropout(model)
             join(model)
+    if how.method == "lora" and how.dtype == "float32":
+        use_quick_parts(model, ("gates",))
     model.train()
     with FakeTensorMode(), as_when_it_runs():
         live = with_fake_tensors(model)
