@@ -19,6 +19,8 @@ PACKAGES = {
     "llamafactory": ["torch==2.13.0", "llamafactory==0.9.5"],
     "litgpt": ["torch==2.13.0", "litgpt==0.5.13"],
 }
+# Brought along, built for another torch than a processor's, and in the way of what is imported; texts need neither.
+WITHOUT = {"llamafactory": ["torchvision", "torchaudio"]}
 
 
 class Peer:
@@ -38,8 +40,8 @@ class Peer:
 PEERS = (
     Peer("Trainer + PEFT", "trainer.py"),
     Peer("TRL", "trl_sft.py", "trl", "default"),
-    Peer("TRL, packing", "trl_sft.py", "trl", "packing"),
-    Peer("TRL, whole logits", "trl_sft.py", "trl", "plain"),
+    Peer("TRL packing", "trl_sft.py", "trl", "packing"),
+    Peer("TRL whole logits", "trl_sft.py", "trl", "plain"),
     Peer("LLaMA-Factory", "llamafactory_sft.py", "llamafactory"),
     Peer("LitGPT", "litgpt_lora.py", "litgpt"),
 )
@@ -53,6 +55,8 @@ def make(folder: Path, names: list[str]) -> None:
         subprocess.run([uv, "venv", "--quiet", str(folder / name)], check=True)
         python = str(folder / name / "bin" / "python")
         subprocess.run([uv, "pip", "install", "--quiet", "--python", python, *PACKAGES[name]], check=True)
+        if surplus := WITHOUT.get(name):
+            subprocess.run([uv, "pip", "uninstall", "--quiet", "--python", python, *surplus], check=True)
         print(f"{name}: {folder / name}")
 
 

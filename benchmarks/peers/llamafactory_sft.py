@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 
-from common import Clock, arguments_of, labels_of, read_job, tell
-from datasets import Dataset, DatasetDict
-from llamafactory.train.tuner import run_exp
-from transformers import TrainerCallback
+# It is imported for sounds, and what is installed is built for another torch than a processor's.
+sys.modules["torchaudio"] = ModuleType("torchaudio")
+sys.modules["torchaudio"].__spec__ = ModuleSpec("torchaudio", None)
+
+from common import Clock, arguments_of, labels_of, read_job, tell  # noqa: E402
+from datasets import Dataset, DatasetDict  # noqa: E402
+from llamafactory.train.tuner import run_exp  # noqa: E402
+from transformers import TrainerCallback  # noqa: E402
 
 
 class Kept(TrainerCallback):
