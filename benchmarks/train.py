@@ -70,7 +70,7 @@ def prepare(arguments: argparse.Namespace, folder: Path) -> Work:
         model=str(place), data=str(data), output=str(run), batch_size=arguments.batch // arguments.accumulation,
         gradient_accumulation=arguments.accumulation, lora_dropout=0.0, max_steps=steps, eval_fraction=0,
         max_length=FULL_TOKENS if arguments.data == "full" else 1024,
-        precision="float32", allow_truncation=True, learning_rate=1e-3, warmup_steps=0, schedule="constant", lora_r=16, lora_alpha=32,
+        precision=arguments.precision, allow_truncation=True, learning_rate=1e-3, warmup_steps=0, schedule="constant", lora_r=16, lora_alpha=32,
         no_tensorboard=True,
     )  # fmt: skip
     spec = planned(asked, facts, run, lambda _: None, lambda *_: None)
@@ -83,7 +83,7 @@ def prepare(arguments: argparse.Namespace, folder: Path) -> Work:
     (folder / "spec.json").write_text(spec.model_dump_json())
     job = {
         "model": str(place), "rows": given, "batch": spec.plan.micro_batch, "accumulation": spec.plan.accumulation, "steps": steps,
-        "rank": spec.plan.rank, "alpha": spec.plan.alpha, "rate": spec.plan.learning_rate, "folder": str(folder / "peer"),
+        "rank": spec.plan.rank, "alpha": spec.plan.alpha, "rate": spec.plan.learning_rate, "precision": arguments.precision, "folder": str(folder / "peer"),
         "lit_name": LIT_NAMES.get(arguments.model, ""),
     }  # fmt: skip
     (folder / "job.json").write_text(json.dumps(job))
@@ -102,10 +102,10 @@ def _full(path: Path) -> Path:
     return path
 
 
-def matrix_rate() -> float:
-    """Fused multiply-adds, times two, a second: the best of some seconds' products of square matrices in fp32, by all threads."""
+def matrix_rate(precision: str = "float32") -> float:
+    """Fused multiply-adds, times two, a second: the best of some seconds' products of square matrices, by all threads."""
     code = (
-        "import time, torch; a, b = torch.randn(2, 2048, 2048); best = 0.0; end = time.time() + 4\n"
+        f"import time, torch; a, b = torch.randn(2, 2048, 2048, dtype=torch.{precision}); best = 0.0; end = time.time() + 4\n"
         "while time.time() < end:\n"
         "    t = time.perf_counter(); a @ b; best = max(best, 2 * 2048**3 / (time.perf_counter() - t))\n"
         "print(best)"
@@ -191,6 +191,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--batch", type=int, default=8, help="rows of an optimizer step")
     parser.add_argument("--accumulation", type=int, default=1, help="micro-batches of a step")
+    parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peers", type=Path, help="folder in which benchmarks/peers.py has made environments")
     parser.add_argument("--only", default="", help="names of sides, with commas")
@@ -204,7 +205,7 @@ def main() -> None:
         sides = {name: sides[name] for name in arguments.only.split(",")}
     with tempfile.TemporaryDirectory() as folder:
         work = prepare(arguments, Path(folder))
-        rates = [matrix_rate()]
+        rates = [matrix_rate(arguments.precision)]
         found: dict[str, list[dict[str, Any] | str]] = {name: [] for name in sides}
         for number in range(arguments.rounds):
             for name, side in sides.items():
@@ -213,7 +214,7 @@ def main() -> None:
                     last = found[name][-1]
                     said = last if isinstance(last, str) else f"{seconds_of(last):.2f} s a step"
                     print(f"  round {number + 1}, {name}: {said[:160]}", file=sys.stderr, flush=True)
-            rates.append(matrix_rate())
+            rates.append(matrix_rate(arguments.precision))
         show(arguments, work, found, statistics.median(rates))
 
 
@@ -221,7 +222,7 @@ def show(arguments: Any, work: Work, found: dict[str, list[Any]], rate: float) -
     print(
         f"{arguments.model}, {arguments.data}, {arguments.batch} rows a step ({arguments.accumulation} micro-batches), "
         f"{work.tokens / arguments.steps:,.0f} tokens a step of which {work.supervised / arguments.steps:,.0f} are learnt, "
-        f"{arguments.steps} steps, median of {arguments.rounds}, fp32\n"
+        f"{arguments.steps} steps, median of {arguments.rounds}, {arguments.precision}\n"
         f"matrix products: {rate / 1e9:,.0f} GFLOP/s"
     )
     print(

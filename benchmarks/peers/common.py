@@ -15,7 +15,7 @@ from typing import Any
 
 def read_job() -> dict[str, Any]:
     """`model` (a folder), `rows` (in the order in which they are to be learnt: `ids`, and `start`, where the answer begins), `batch` and
-    `accumulation`, `steps`, `rank`, `alpha`, `rate`, `folder` (to write into), `settings`: which of the peer's own."""
+    `accumulation`, `steps`, `rank`, `alpha`, `rate`, `precision` (by torch's name), `folder` (to write into), `settings`: which of the peer's own."""
     return json.loads(Path(sys.argv[1]).read_text())
 
 

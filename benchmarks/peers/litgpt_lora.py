@@ -12,7 +12,7 @@ import torch
 from common import Clock, padded, read_job, tell
 from litgpt.args import EvalArgs, TrainArgs
 from litgpt.data import DataModule
-from litgpt.finetune.lora import setup
+from litgpt.finetune import lora
 from litgpt.prompts import Default
 from litgpt.scripts.convert_hf_checkpoint import convert_hf_checkpoint
 
@@ -57,11 +57,15 @@ def main() -> None:
             convert_hf_checkpoint(model, model_name=job["lit_name"], dtype="float32")
     said = io.StringIO()
     data = Rows(job["rows"], job["batch"], clock, job["accumulation"])
+    # Its own schedules warm up for a step at least, and fall then.
+    lora.get_lr_scheduler = lambda optimizer, **_: torch.optim.lr_scheduler.ConstantLR(
+        optimizer, factor=1.0, total_iters=0
+    )
     one_more = job["steps"] + 1  # the end of a step is seen when the next begins
     try:
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-            setup(
-                model, folder / "out", precision="32-true", lora_r=job["rank"], lora_alpha=job["alpha"], lora_dropout=0.0,
+            lora.setup(
+                model, folder / "out", precision={"float32": "32-true", "bfloat16": "bf16-true"}[job["precision"]], lora_r=job["rank"], lora_alpha=job["alpha"], lora_dropout=0.0,
                 lora_key=True, lora_projection=True, lora_mlp=True, data=data, seed=0,
                 optimizer={"class_path": "torch.optim.AdamW", "init_args": {"lr": job["rate"], "weight_decay": 0.0}},
                 train=TrainArgs(

@@ -13,7 +13,7 @@ from peft import LoraConfig, get_peft_model
 def main() -> None:
     job, clock = read_job(), Clock()
     transformers.set_seed(0)
-    base = transformers.AutoModelForCausalLM.from_pretrained(job["model"], dtype=torch.float32)
+    base = transformers.AutoModelForCausalLM.from_pretrained(job["model"], dtype=getattr(torch, job["precision"]))
     config = LoraConfig(r=job["rank"], lora_alpha=job["alpha"], target_modules="all-linear", task_type="CAUSAL_LM")
 
     class InOrder(transformers.Trainer):

@@ -33,15 +33,15 @@ def main() -> None:
         more["label_smoothing_factor"] = PLAIN
     arguments = SFTConfig(
         **(arguments_of(job) | more), bf16=False, gradient_checkpointing=False, completion_only_loss=True,
-        train_sampling_strategy="sequential", model_init_kwargs={"dtype": "float32"},
+        train_sampling_strategy="sequential", model_init_kwargs={"dtype": job["precision"]},
     )  # fmt: skip
     trainer = SFTTrainer(
         model=job["model"], args=arguments, train_dataset=Dataset.from_list(rows), callbacks=[clock.callback()],
         peft_config=LoraConfig(r=job["rank"], lora_alpha=job["alpha"], target_modules="all-linear", task_type="CAUSAL_LM"),
         processing_class=transformers.AutoTokenizer.from_pretrained(job["model"]),
     )  # fmt: skip
-    if next(trainer.model.parameters()).dtype != torch.float32:
-        raise RuntimeError("it does not compute in fp32")
+    if next(trainer.model.parameters()).dtype != getattr(torch, job["precision"]):
+        raise RuntimeError(f"it does not compute in {job['precision']}")
     packed = [len(row["input_ids"]) for row in trainer.train_dataset] if asked == "packing" else []
     trainer.train()
     said = {

@@ -55,6 +55,19 @@ def test_loss_and_gradients_are_the_librarys(name: str, way: str, tmp_path: Path
     assert torch.equal(again[1], plain[1])
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_in_bfloat16_they_are_as_near_as_its_digits(way: str, tmp_path: Path) -> None:
+    """TRN-2: eight bits of mantissa; the same steps are rounded."""
+    model: Any = AutoModelForCausalLM.from_pretrained(tiny.build("llama", tmp_path / "model"), dtype=torch.bfloat16)
+    model.requires_grad_(False).train()
+    plain = learnt(model)
+    assert use_quick_parts(model, (way,)) >= model.config.num_hidden_layers
+    quick = learnt(model)
+    assert quick[2] - plain[2] == {STEPS[way]}
+    assert quick[0] == pytest.approx(plain[0], rel=2e-3)
+    assert float((quick[1] - plain[1]).float().norm() / plain[1].float().norm()) < 2e-2
+
+
 def test_all_ways_at_once_answer_and_learn_as_the_library_does(tmp_path: Path) -> None:
     """TRN-2: and where nothing learns, the library's own answers, to the bit."""
     model: Any = AutoModelForCausalLM.from_pretrained(tiny.build("llama", tmp_path / "model"), dtype=torch.float32)
@@ -108,12 +121,12 @@ def test_what_only_bears_the_name_is_left_alone() -> None:
     assert use_quick_parts(WeightlessRMSNorm()) == 0
     assert use_quick_parts(OtherRMSNorm()) == 0
     norm = torch.nn.Module()
-    norm.inner = OtherRMSNorm().to(torch.bfloat16)
+    norm.inner = OtherRMSNorm().to(torch.float16)
     assert use_quick_parts(norm) == 0
     assert use_quick_parts(OtherGate(nn.SiLU())) == 1
     assert use_quick_parts(OtherGate(nn.GELU())) == 0
     assert use_quick_parts(OtherGate(nn.SiLU(), most=3.0)) == 0
-    assert use_quick_parts(OtherGate(nn.SiLU()).to(torch.bfloat16)) == 0
+    assert use_quick_parts(OtherGate(nn.SiLU()).to(torch.float16)) == 0
 
 
 def test_a_rotary_embedding_of_other_pairs_is_left_alone() -> None:

@@ -221,7 +221,7 @@ class Training(NamedTuple):
     @property
     def is_quick(self) -> bool:
         """Whether gates are computed in few passes (workers/quick.py)."""
-        return self.is_joined and self.dtype == "float32"
+        return self.is_joined and self.dtype in ("float32", "bfloat16")
 
 
 class _Moment(NamedTuple):

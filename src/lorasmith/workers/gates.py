@@ -16,6 +16,7 @@ from torch import nn
 _BLOCK_BYTES = 2**18
 _PROOF = (3, 5)
 _NEAR = 1e-5
+_KINDS = (torch.float32, torch.bfloat16)
 _LAYERS = ("gate_proj", "up_proj", "down_proj", "act_fn")
 
 
@@ -51,7 +52,7 @@ class _Quick:
     """Mixed into the class of a gated layer: computes it in this way while something learns from it."""
 
     def forward(self: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-        if args or kwargs or not torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"):
+        if args or kwargs or not torch.is_grad_enabled():
             return super().forward(x, *args, **kwargs)  # type: ignore[misc]
         return self.down_proj(_gated(self.gate_proj(x), self.up_proj(x)))
 
@@ -61,7 +62,7 @@ def _gated(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 
 def quick(layer: nn.Module) -> type | None:
-    """The class of a SiLU-gated layer in fp32 on a CPU with this way mixed in, where it is found to be just that."""
+    """The class of a SiLU-gated layer in fp32 or bfloat16 on a CPU with this way mixed in, where it is found to be just that."""
     kind = type(layer)
     is_one = all(hasattr(layer, name) for name in _LAYERS) and _is_plain(layer)
     return type(f"Quick{kind.__name__}", (_Quick, kind), {}) if is_one else None
@@ -69,7 +70,7 @@ def quick(layer: nn.Module) -> type | None:
 
 def _is_plain(layer: Any) -> bool:
     """Whether it gives what the formula gives, on small layers in place of its own: models call much else by these names."""
-    if any(one.dtype != torch.float32 or one.device.type not in ("cpu", "meta") for one in layer.parameters()):
+    if any(one.dtype not in _KINDS or one.device.type not in ("cpu", "meta") for one in layer.parameters()):
         return False
     draws = torch.Generator().manual_seed(0)
     layer = copy.copy(layer)

@@ -12,38 +12,70 @@ import torch
 from torch import nn
 
 _PROOF = (7, 3)
-_NEAR = 1e-5
+_NEAR = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
+_BLOCK_ELEMENTS = 2**17
 
 
 class _Norm(torch.autograd.Function):
-    """`x` (…, width) over its root mean square, times a weight that does not learn."""
+    """`x` (…, width) over its root mean square, times a weight that does not learn. What is not in fp32 is computed in it, a
+    block at a time, and rounded before the weight comes to it, as the libraries do."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Tensor:
-        over = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(epsilon).rsqrt_()
+        if x.dtype == torch.float32:
+            over = _over(x, epsilon)
+            found = (x * over).mul_(weight)
+        else:
+            found, over = torch.empty_like(x), x.new_empty((*x.shape[:-1], 1), dtype=torch.float32)
+            for part, out, factor in zip(_blocks(x), _blocks(found), _blocks(over, like=x), strict=True):
+                wide = part.float()
+                factor.copy_(_over(wide, epsilon))
+                torch.mul(wide.mul_(factor).to(x.dtype), weight, out=out)
         ctx.save_for_backward(x, weight, over)
-        return (x * over).mul_(weight)
+        return found
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[override]
         x, weight, over = ctx.saved_tensors
-        found = gradient * weight
-        along = (found * x).sum(-1, keepdim=True).mul_(over.pow(3)).div_(-x.shape[-1])
-        return found.mul_(over).addcmul_(x, along), None, None
+        if x.dtype == torch.float32:
+            return _walked_back(gradient * weight, x, over), None, None
+        found = torch.empty_like(x)
+        parts = (_blocks(x), _blocks(gradient.contiguous()), _blocks(over, like=x), _blocks(found))
+        for part, outer, factor, out in zip(*parts, strict=True):
+            out.copy_(_walked_back((outer * weight).float(), part.float(), factor))
+        return found, None, None
+
+
+def _over(x: torch.Tensor, epsilon: float) -> torch.Tensor:
+    """1/r, of shape (…, 1)."""
+    return torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(epsilon).rsqrt_()
+
+
+def _walked_back(found: torch.Tensor, x: torch.Tensor, over: torch.Tensor) -> torch.Tensor:
+    """∂x, in the place of t = w·∂y."""
+    along = (found * x).sum(-1, keepdim=True).mul_(over.pow(3)).div_(-x.shape[-1])
+    return found.mul_(over).addcmul_(x, along)
+
+
+def _blocks(x: torch.Tensor, like: torch.Tensor | None = None) -> tuple[torch.Tensor, ...]:
+    """Rows of `x` (…, width), as many at a time as of `like` are small enough for the processor's cache."""
+    like = x if like is None else like
+    return x.view(-1, x.shape[-1]).split(max(1, _BLOCK_ELEMENTS // like.shape[-1]))
 
 
 class _Quick:
     """Mixed into the class of a norm: computes it in this way while something learns from it."""
 
     def forward(self: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-        is_usual = x.dtype == torch.float32 and x.shape[-1] == len(self.weight) and not self.weight.requires_grad
+        is_usual = x.dtype == self.weight.dtype and x.shape[-1] == len(self.weight) and not self.weight.requires_grad
+        is_usual &= x.is_contiguous()
         if args or kwargs or not torch.is_grad_enabled() or not is_usual:
             return super().forward(x, *args, **kwargs)  # type: ignore[misc]
         return _Norm.apply(x, self.weight, _epsilon(self))
 
 
 def quick(norm: nn.Module) -> type | None:
-    """The class of a frozen RMSNorm in fp32 on a CPU with this way mixed in, where it is found to be just that."""
+    """The class of a frozen RMSNorm in fp32 or bfloat16 on a CPU with this way mixed in, where it is found to be just that."""
     kind = type(norm)
     is_one = kind.__name__.endswith("RMSNorm") and _is_plain(norm)
     return type(f"Quick{kind.__name__}", (_Quick, kind), {}) if is_one else None
@@ -59,7 +91,7 @@ def _is_plain(norm: Any) -> bool:
     if (
         not isinstance(weight, torch.Tensor)
         or weight.dim() != 1
-        or weight.dtype != torch.float32
+        or weight.dtype not in _NEAR
         or weight.device.type != "cpu"
     ):
         return False
@@ -67,14 +99,15 @@ def _is_plain(norm: Any) -> bool:
         return False
     draws = torch.Generator().manual_seed(0)
     norm = copy.deepcopy(norm)
-    norm.weight.data = torch.randn(weight.shape, generator=draws)  # ones would hide what is done with them
-    x = torch.randn(*_PROOF, len(weight), generator=draws).requires_grad_()
-    outer = torch.randn(x.shape, generator=draws)
+    drawn = (
+        torch.randn(shape, generator=draws).to(weight.dtype) for shape in (weight.shape, *[(*_PROOF, len(weight))] * 2)
+    )
+    norm.weight.data, x, outer = drawn  # weights of one would hide what is done with them
+    x.requires_grad_()
     found = []
+    near = _NEAR[weight.dtype]
     with torch.enable_grad():
         for output in (norm(x), _Norm.apply(x, norm.weight.detach(), _epsilon(norm))):
             (gradient,) = torch.autograd.grad(output, x, outer)
             found.append((output.detach(), gradient))
-    return all(
-        torch.allclose(one, other, rtol=_NEAR, atol=_NEAR) for one, other in zip(found[0], found[1], strict=True)
-    )
+    return all(torch.allclose(one, other, rtol=near, atol=near) for one, other in zip(found[0], found[1], strict=True))

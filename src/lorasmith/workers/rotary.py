@@ -16,6 +16,7 @@ from torch import nn
 
 NAME = "apply_rotary_pos_emb"
 _NEAR = 1e-6
+_KINDS = (torch.float32, torch.bfloat16)
 Rotary = Callable[..., tuple[torch.Tensor, torch.Tensor]]
 
 
@@ -67,7 +68,7 @@ def _in_its_place(own: Rotary) -> Rotary:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         is_usual = (
             not args and not kwargs and torch.is_grad_enabled() and q.device.type == "cpu" and cos.dim() == 3
-            and all(one.dtype == torch.float32 and one.shape[-1] == q.shape[-1] for one in (q, k, cos, sin))
+            and q.dtype in _KINDS and all(one.dtype == q.dtype and one.shape[-1] == q.shape[-1] for one in (k, cos, sin))
         )  # fmt: skip
         if not is_usual:
             return own(q, k, cos, sin, *args, **kwargs)

@@ -126,7 +126,7 @@ def trace_training(folder: Path, family: str, how: Training) -> Traced:
             if how.dropout:
                 use_sparse_dropout(model)
             join(model)
-    if how.method == "lora" and how.dtype == "float32":
+    if how.method == "lora" and how.dtype in ("float32", "bfloat16"):
         use_quick_parts(model, ("gates",))
     model.train()
     with FakeTensorMode(), as_when_it_runs():
