@@ -68,6 +68,15 @@ def test_in_bfloat16_they_are_as_near_as_its_digits(way: str, tmp_path: Path) ->
     assert float((quick[1] - plain[1]).float().norm() / plain[1].float().norm()) < 2e-2
 
 
+def test_the_proofs_draw_nothing(tmp_path: Path) -> None:
+    """TRN-2: what is random afterwards, dropout above all, is what it would have been."""
+    model: Any = AutoModelForCausalLM.from_pretrained(tiny.build("llama", tmp_path / "model"), dtype=torch.float32)
+    model.requires_grad_(False)
+    before = torch.get_rng_state()
+    assert use_quick_parts(model)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_all_ways_at_once_answer_and_learn_as_the_library_does(tmp_path: Path) -> None:
     """TRN-2: and where nothing learns, the library's own answers, to the bit."""
     model: Any = AutoModelForCausalLM.from_pretrained(tiny.build("llama", tmp_path / "model"), dtype=torch.float32)

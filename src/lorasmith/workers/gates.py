@@ -76,7 +76,7 @@ def _is_plain(layer: Any) -> bool:
     layer = copy.copy(layer)
     layer._modules = dict(layer._modules)
     for name in _LAYERS[:3]:
-        small = nn.Linear(_PROOF[1], _PROOF[1])
+        small = nn.utils.skip_init(nn.Linear, _PROOF[1], _PROOF[1])  # draws nothing that dropout would have drawn
         for one in small.parameters():
             one.data = torch.randn(one.shape, generator=draws)
         layer._modules[name] = small
