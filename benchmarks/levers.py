@@ -89,7 +89,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    arguments.steps, arguments.accumulation = 1, 1
+    arguments.steps, arguments.accumulation, arguments.precision = 1, 1, "float32"
     with tempfile.TemporaryDirectory() as folder:
         work = side_by_side.prepare(arguments, Path(folder))
         step = Step(WorkerSpec.model_validate_json(work.spec.read_text()))

@@ -91,7 +91,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    arguments.steps, arguments.accumulation, arguments.batch = 1, 1, 1
+    arguments.steps, arguments.accumulation, arguments.batch, arguments.precision = 1, 1, 1, "float32"
     keep_blocks()
     with tempfile.TemporaryDirectory() as folder:
         measure(arguments, Path(folder))
