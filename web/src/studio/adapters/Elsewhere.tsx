@@ -35,7 +35,7 @@ export function Elsewhere({ onClose }: { onClose: () => void }) {
         <form className="flex items-end gap-2" onSubmit={(event) => { event.preventDefault(); look(); }}>
           <div className="min-w-0 flex-1">
             <Labelled id="elsewhere" label={t("elsewhere.folder")}>
-              <input id="elsewhere" autoFocus autoComplete="off" spellCheck={false} placeholder="~/loras" className={`${INPUT} font-mono text-xs`} value={text} onChange={(event) => setText(event.target.value)} />
+              <input id="elsewhere" autoFocus autoComplete="off" spellCheck={false} placeholder="path/to/loras" className={`${INPUT} font-mono text-xs`} value={text} onChange={(event) => setText(event.target.value)} />
             </Labelled>
           </div>
           <Button kind="primary" type="submit" disabled={!text.trim()}>{t("elsewhere.look")}</Button>
