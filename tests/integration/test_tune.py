@@ -234,11 +234,11 @@ def test_what_is_outdone_ends_and_what_diverges_or_breaks_spoils_nothing(
     trials = Trials(spec, know_model(str(tiny_llama)), hardware.observe(), spec.plan.epochs)
     automatic = space.automatic(spec.plan)
 
-    def go(name: str, stop_above: dict[int, float], **changes: Any) -> Trained | Trouble:
+    def go(name: str, stop_above: dict[int, float], *, stops_itself: bool = True, **changes: Any) -> Trained | Trouble:
         folder = tmp_path / "run" / name
         folder.mkdir()
         plan = trials.plan({**automatic, **changes})
-        return bench.train(trials.spec(plan, folder, units=16, stop_above=stop_above))
+        return bench.train(trials.spec(plan, folder, units=16, stop_above=stop_above, stops_itself=stops_itself))
 
     outdone = go("outdone", {5: 0.001})
     assert isinstance(outdone, Trained)
@@ -253,6 +253,32 @@ def test_what_is_outdone_ends_and_what_diverges_or_breaks_spoils_nothing(
     assert base_hash(bench.load().model) == before
     fine = go("fine", {}, epochs=2.0)
     assert isinstance(fine, Trained)
+
+
+def test_a_finalist_is_not_ended_by_its_own_curve(
+    tiny_llama: Path, sums: Path, tmp_path: Path, one_thread: None
+) -> None:
+    """TUN-2: a rate with which nothing gets better ends a training by itself, and a finalist never: its loss may rise before it
+    falls, and others are there to end it."""
+    from lorasmith.hub.recognise import know_model
+    from lorasmith.plan import hardware
+    from lorasmith.tuning import space
+    from lorasmith.workers.tune import Bench
+
+    spec = planned(tiny_llama, sums, tmp_path / "run", eval_fraction=0.3, no_tensorboard=True, epochs=6.0, patience=1)
+    bench = Bench(spec)
+    trials = Trials(spec, know_model(str(tiny_llama)), hardware.observe(), spec.plan.epochs)
+    plan = trials.plan({**space.automatic(spec.plan), "learning_rate": 1e-9})
+    ends: dict[bool, tuple[str, int]] = {}
+    for stops_itself in (True, False):
+        folder = tmp_path / "run" / str(stops_itself)
+        folder.mkdir()
+        result = bench.train(trials.spec(plan, folder, units=16, stop_above={}, stops_itself=stops_itself))
+        assert isinstance(result, Trained)
+        ends[stops_itself] = result.stop_reason, max(result.losses)
+    assert ends[True][0] == "early_stopping_patience"
+    assert ends[True][1] < plan.steps
+    assert ends[False] == ("completed", plan.steps)
 
 
 def test_a_killed_search_ends_with_exactly_its_trials(tiny_llama: Path, sums: Path, home: Path, run: Run) -> None:

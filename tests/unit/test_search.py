@@ -167,6 +167,12 @@ def test_the_median_needs_two_others() -> None:
     assert medians(curves[:1]) == {}
 
 
+def test_the_median_is_of_what_others_had_on_average() -> None:
+    """TUN-2: of their losses up to there, not of the last one: a rate that is right in the end is high in the middle."""
+    curves = [Standing(number, {unit: 1.0 / unit for unit in range(1, UNITS)}) for number in (1, 2)]
+    assert medians(curves)[5] == pytest.approx((1 + 1 / 2 + 1 / 3 + 1 / 4 + 1 / 5) / 5)
+
+
 def simulated(number: int, units: int) -> float:
     """The loss of a made-up trial: worse starts may end better, as rates do."""
     rng = random.Random(number)

@@ -154,7 +154,9 @@ class TrialCourse(BaseModel):
     pause_at: int
     """The step after which it waits, with a checkpoint, until it is known whether it is worth going on."""
     stop_above: dict[int, float] = {}
-    """By step, the validation loss above which it is not."""
+    """By step, what its lowest validation loss must not be above."""
+    stops_itself: bool = True
+    """Whether its own curve may end it, as it ends a training."""
 
 
 class WorkerSpec(BaseModel):

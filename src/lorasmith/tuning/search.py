@@ -189,7 +189,10 @@ class Search:
             return
         rivals = [one.standing for one in self.ledger.entries() if one.number != entry.number]
         limits = medians(rivals) if task.units == UNITS and not entry.is_automatic else {}
-        spec = self.trials.spec(plan, self.place(entry), units=task.units, stop_above=limits)
+        # A finalist's rate is often high, and its loss rises before it falls: what ends it are others. Its best state is kept.
+        spec = self.trials.spec(
+            plan, self.place(entry), units=task.units, stop_above=limits, stops_itself=entry.is_automatic
+        )
         shown = _Shown(self, entry, plan)
         self.tracked.trial(entry, plan, spec.run_folder)
         try:

@@ -51,12 +51,15 @@ class Trials:
             }
         )
 
-    def spec(self, plan: TrainPlan, folder: Path, *, units: int, stop_above: Mapping[int, float]) -> WorkerSpec:
+    def spec(
+        self, plan: TrainPlan, folder: Path, *, units: int, stop_above: Mapping[int, float], stops_itself: bool = True
+    ) -> WorkerSpec:
         """What the worker is given to train a trial in `folder` for so many units from its start on; `stop_above` by units."""
         last = folder / "checkpoints" / "last"
         every = plan.eval_every
         end = plan.steps if units == UNITS else units * every  # units are whole steps, and the last is cut short
-        course = TrialCourse(pause_at=end, stop_above={at * every: loss for at, loss in stop_above.items()})
+        limits = {at * every: loss for at, loss in stop_above.items()}
+        course = TrialCourse(pause_at=end, stop_above=limits, stops_itself=stops_itself)
         # As often as it is looked at, so much more patience it takes: in rows it is a training's.
         patience = round(self.start.spec.patience * max(1.0, UNITS / max(1, self.start.plan.evaluations)))
         return self.start.model_copy(

@@ -311,10 +311,11 @@ class Course(TrainerCallback):
         last = self.history[-1]
         if verdict.is_best:
             paths.write_folder(self.best_folder, self.learner.save)
-        if verdict.stop and step < self.plan.steps:
+        trial = self.spec.trial
+        if verdict.stop and step < self.plan.steps and (trial is None or trial.stops_itself):
             self.stop_reason = verdict.stop
             control.should_training_stop = True
-        elif self.spec.trial and last.val_loss > self.spec.trial.stop_above.get(step, math.inf):
+        elif trial and self._lowest() > trial.stop_above.get(step, math.inf):
             self.stop_reason = "outdone"
             control.should_training_stop = True
         control.should_save = True
@@ -327,6 +328,9 @@ class Course(TrainerCallback):
         self._log(step, values)
         lines = autolearn.describe(self.history, verdict, self.plan.steps, self.plan.objective)
         self.decide(step, verdict.stop or "continue", verdict.reason, lines)
+
+    def _lowest(self) -> float:
+        return min(one.val_loss for one in self.history)
 
     def _score(self) -> float | None:
         """The family's main metric of held-out answers, where the training is to be judged by it."""
