@@ -92,6 +92,10 @@ class ModelFacts(BaseModel):
     """(out, in) of every linear layer that LoRA would adapt."""
     linear_names: list[str] = []
     """Their names in the weight files, in the same order; a class may have renamed them since."""
+    targets: list[str] = []
+    """Names of the layers that LoRA goes on where nobody says which; empty: all linear ones."""
+    text_linear: dict[str, tuple[int, int]] = {}
+    """(out, in) by name of those layers of text encoders that LoRA goes on where it is asked to."""
     part_types: list[str] = []
     """model_type of the parts of a composed model: its encoder's, its decoder's."""
     stored_dtype: str

@@ -65,6 +65,13 @@ class Family(ABC):
         """Whether LoRA adapts the weight of this name and shape: every linear layer but embeddings and heads."""
         return name.endswith(".weight") and len(shape) == 2 and not any(part in name for part in NOT_ADAPTED)
 
+    usual_targets: tuple[str, ...] = ()
+    """Names of the layers that LoRA goes on where nobody says which; empty: all that `adapts`."""
+
+    def adapts_texts(self, name: str, shape: list[int]) -> bool:  # noqa: ARG002
+        """Whether the weight is one of a text encoder beside the model, which LoRA adapts where it is asked to."""
+        return False
+
     def lessons(self, facts: ModelFacts) -> tuple[Lesson, ...]:  # noqa: ARG002
         """What this model can be taught besides texts, by the formats of data that teach it; the natural one first."""
         return ()

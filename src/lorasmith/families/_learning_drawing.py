@@ -22,6 +22,7 @@ from lorasmith.families._drawing import draw
 from lorasmith.families._learning import Batch, Learning, Measured
 from lorasmith.families._lessons import Lesson
 from lorasmith.families._pictures import picture_of
+from lorasmith.families._worn import DENOISERS, Worn, has_adapters
 
 _LEVELS = (0.15, 0.4, 0.65, 0.9)
 """Shares of the noise at which held-out pictures are measured, so that two evaluations measure the same."""
@@ -39,6 +40,7 @@ class Drawing(Learning):
                 fix="Stable Diffusion 1.5, 2, XL and 3 and FLUX can be.",
             )  # fmt: skip
         self.texts: dict[str, Any] = {}
+        self.encoders = [part for name, part in Worn(model).named_children() if name not in DENOISERS]
         super().__init__(lesson, self.denoiser, processor, changes)
 
     def prepare(self, model: Any) -> None:
@@ -74,7 +76,7 @@ class Drawing(Learning):
     def measure(self, model: Any, batch: Batch) -> Measured:
         with torch.no_grad():
             clean = self._latents(batch["pixel_values"])
-            given = self._encoded(batch["caption"])
+        given = self._encoded(batch["caption"])
         if model.training:
             errors = self._error(
                 model, clean, given, torch.rand(len(clean), device=clean.device), torch.randn_like(clean)
@@ -116,11 +118,11 @@ class Drawing(Learning):
         return (made.float() - target).pow(2).flatten(1).mean(1)
 
     def _denoised(self, model: Any, noisy: torch.Tensor, at: torch.Tensor, given: dict[str, Any]) -> torch.Tensor:
-        kind = next(weight.dtype for weight in model.parameters() if weight.is_floating_point())
+        kind = next(weight.dtype for weight in self.denoiser.parameters() if weight.is_floating_point())
         noisy, states = noisy.to(kind), given["states"].to(kind)
         if self.shape.startswith("Flux"):
             return self._flux(model, noisy, at, given)
-        if "pooled_projections" in inspect.signature(_bare(model).forward).parameters:
+        if "pooled_projections" in inspect.signature(self.denoiser.forward).parameters:
             return model(
                 noisy, timestep=at, encoder_hidden_states=states, pooled_projections=given["pooled"].to(kind)
             ).sample
@@ -138,7 +140,7 @@ class Drawing(Learning):
         rows, channels, height, width = noisy.shape
         packed = pipeline._pack_latents(noisy, rows, channels, height, width)
         places = pipeline._prepare_latent_image_ids(rows, height // 2, width // 2, noisy.device, noisy.dtype)
-        guided = getattr(_bare(model).config, "guidance_embeds", False)
+        guided = getattr(self.denoiser.config, "guidance_embeds", False)
         made = model(
             hidden_states=packed, timestep=at / 1000, guidance=torch.ones(rows, device=noisy.device) if guided else None,
             pooled_projections=given["pooled"].to(noisy.dtype), encoder_hidden_states=given["states"].to(noisy.dtype),
@@ -148,12 +150,16 @@ class Drawing(Learning):
         return pipeline._unpack_latents(made, height * factor, width * factor, factor)
 
     def _encoded(self, captions: torch.Tensor) -> dict[str, Any]:
-        """What the denoiser is told of each caption; captions come again and again, and are encoded once."""
+        """What the denoiser is told of each caption. Captions come again and again, and are encoded once; but each time where
+        adapters lie on an encoder, which learn or are switched."""
         texts = [bytes(row[row > 0].tolist()).decode(errors="replace") for row in captions.cpu()]
-        for text in texts:
-            if text not in self.texts:
-                self.texts[text] = self._encode(text)
-        told = [self.texts[text] for text in texts]
+        if any(has_adapters(encoder) for encoder in self.encoders):
+            known = {text: self._encode(text) for text in dict.fromkeys(texts)}
+        else:
+            known = self.texts
+            with torch.no_grad():
+                known.update({text: self._encode(text) for text in dict.fromkeys(texts) if text not in known})
+        told = [known[text] for text in texts]
         pooled = None if told[0][1] is None else torch.cat([one[1] for one in told])
         return {"states": torch.cat([one[0] for one in told]), "pooled": pooled}
 
@@ -197,7 +203,3 @@ def _noise(key: int, shape: Any) -> torch.Tensor:
 
 def _nobody(**_: Any) -> None:
     """Is not told how far a picture is."""
-
-
-def _bare(model: Any) -> Any:
-    return model.get_base_model() if hasattr(model, "get_base_model") else model

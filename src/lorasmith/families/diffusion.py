@@ -29,7 +29,9 @@ _TASKS = {
 _INDEX = "model_index.json"
 _FROZEN_PARTS = ("text_encoder", "vae", "vqvae", "safety_checker", "image_encoder", "movq")
 _LATENT_SIDE = 32  # of what the denoiser sees; a Stable Diffusion draws 256 pixels then
-_ATTENTION = tuple(f".to_{part}.weight" for part in ("q", "k", "v", "out.0"))
+_ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
+_TEXT_ATTENTION = ("q_proj", "k_proj", "v_proj", "out_proj")  # of CLIP
+_TEXT_ENCODERS = ("text_encoder.", "text_encoder_2.")
 
 
 def _with_caption(sample: Sample) -> Sample:
@@ -53,6 +55,7 @@ class Diffusion(Family):
         "unconditional-image-generation", "depth-estimation",
     )  # fmt: skip
     call = DiffusionCall
+    usual_targets = _ATTENTION
 
     def recognise(self, evidence: Evidence) -> Recognition | None:
         kind = str(evidence.config.get("_class_name") or "")
@@ -66,7 +69,11 @@ class Diffusion(Family):
     def adapts(self, name: str, shape: list[int]) -> bool:
         """The projections of attention in the part that removes the noise."""
         part = not name.startswith(_FROZEN_PARTS)
-        return part and len(shape) == 2 and name.endswith(_ATTENTION)
+        return part and len(shape) == 2 and _is_layer(name, _ATTENTION)
+
+    def adapts_texts(self, name: str, shape: list[int]) -> bool:
+        """The projections of attention in CLIP's text encoders: diffusers reads adapters for no others."""
+        return name.startswith(_TEXT_ENCODERS) and len(shape) == 2 and _is_layer(name, _TEXT_ATTENTION)
 
     def load(
         self, folder: Path, *, dtype: str, device: str, quantization: str = "none", trust_remote_code: bool = False,
@@ -97,9 +104,10 @@ class Diffusion(Family):
         return (_DRAWING,) if facts.task in ("text-to-image", "image-to-image") else ()
 
     def wearer(self, model: Any) -> Any:
-        """The part that takes the noise away."""
-        part = getattr(model, "unet", None)
-        return part if part is not None else getattr(model, "transformer", None)
+        """The part that takes the noise away, and text encoders."""
+        from lorasmith.families._worn import DENOISERS, Worn
+
+        return Worn(model) if any(getattr(model, name, None) is not None for name in DENOISERS) else None
 
     def probe(self, model: Any, processor: Any) -> str:
         """Two steps of a small picture."""
@@ -123,6 +131,10 @@ class Diffusion(Family):
         from lorasmith.families._drawing import draw
 
         return draw(model, call, media, tell)
+
+
+def _is_layer(weight: str, names: tuple[str, ...]) -> bool:
+    return weight.endswith(tuple(f".{name}.weight" for name in names))
 
 
 def _own_code(folder: Path) -> str:

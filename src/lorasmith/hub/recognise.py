@@ -153,6 +153,12 @@ def _facts(
         has_experts=any(".experts." in name for name in tensors),
         linear_shapes=[(tensor.shape[0], tensor.shape[1]) for tensor in linear.values()],
         linear_names=[name.removesuffix(".weight") for name in linear],
+        targets=list(family.usual_targets) if linear else [],
+        text_linear={
+            name.removesuffix(".weight"): (tensor.shape[0], tensor.shape[1])
+            for name, tensor in tensors.items()
+            if family.adapts_texts(name, list(tensor.shape))
+        },
         part_types=_part_types(evidence),
         stored_dtype=_stored(tensors),
         quantization=str(quantization.get("quant_method") or "quantized") if quantization else "",

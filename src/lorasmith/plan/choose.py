@@ -184,7 +184,7 @@ def _of_profile(profile: Profile | None) -> tuple[dict[str, Any], str]:
 def _adapter(pick: Chooser, model: ModelFacts, data: DataFacts, *, classic: bool) -> dict[str, Any]:
     """The adapter's shape."""
     variant = pick.take("variant", Chosen("lora", "tuned well, it is within 1–2 % of the others"))
-    targets = pick.take("target_modules", Chosen("all-linear", "attention and MLP of every layer learn best together"))
+    targets = pick.take("target_modules", rules.targets(model))
     rank = pick.take("rank", rules.rank(model, data), option="lora_r")
     alpha = pick.take("alpha", rules.alpha(rank, classic=classic), option="lora_alpha")
     dropout = pick.take("dropout", rules.dropout(model, data), option="lora_dropout")

@@ -66,6 +66,12 @@ def precision(model: ModelFacts, hardware: HardwareFacts, device: str) -> Chosen
     return Chosen("float32", "this CPU has no native bfloat16; 16-bit weights are computed in fp32")
 
 
+def targets(model: ModelFacts) -> Chosen:
+    if model.targets:
+        return Chosen(model.targets, f"attention, as is usual for a {model.architecture}")
+    return Chosen("all-linear", "attention and MLP of every layer learn best together")
+
+
 def rank(model: ModelFacts, data: DataFacts) -> Chosen:
     if data.num_train < 500:
         return Chosen(16, f"{data.num_train} rows: fewer than 500")

@@ -210,6 +210,9 @@ def _chosen(spec: TrainSpec, facts: ModelFacts, data: DataFacts) -> tuple[TrainP
     """The plan, and whether the base can be held in 4 bit. Raises DoesNotFitProblem, EnvironmentProblem."""
     if spec.image_size:
         facts = facts.model_copy(update={"stacks": brought_to(facts.stacks, *spec.image_sides)})
+    text_targets: list[str] = []
+    if spec.train_text_encoder:
+        facts, text_targets = _with_text_encoders(spec, facts)
     machine = hardware.observe()
     given = given_in(spec)
     device = machine.device if given.get("device") in (None, "auto") else given["device"]
@@ -227,7 +230,28 @@ def _chosen(spec: TrainSpec, facts: ModelFacts, data: DataFacts) -> tuple[TrainP
             why="It holds the base in 4 bit (NF4, double quantization), on GPUs and CPUs.",
             fix="pip install bitsandbytes, or for an installed model: lorasmith install MODEL --quantization 4bit",
         )
+    if text_targets:
+        plan = plan.model_copy(update={"target_modules": [*plan.target_modules, *text_targets]})
     return plan, can_quantize
+
+
+def _with_text_encoders(spec: TrainSpec, facts: ModelFacts) -> tuple[ModelFacts, list[str]]:
+    """The model with the layers of its text encoders among those that are adapted, and what these are called.
+
+    Raises UsageProblem where it has none, or all of a kind are asked for."""
+    if not facts.text_linear:
+        raise UsageProblem(
+            "--train-text-encoder does nothing for this model", why="It has no CLIP text encoder that could be adapted.",
+            fix="Leave it out.",
+        )  # fmt: skip
+    if spec.target_modules in (profiles.ALL_LINEAR, profiles.ATTENTION) or spec.method == "full":
+        raise UsageProblem(
+            "--train-text-encoder needs layers that have names",
+            fix="Leave --target-modules and --method out, or name layers.",
+        )
+    names, shapes = [*facts.linear_names, *facts.text_linear], [*facts.linear_shapes, *facts.text_linear.values()]
+    last = sorted({name.rsplit(".", 1)[-1] for name in facts.text_linear})
+    return facts.model_copy(update={"linear_names": names, "linear_shapes": shapes}), last
 
 
 def _judge(tally: Tally, on_event: Listener) -> None:

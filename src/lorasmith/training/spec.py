@@ -95,6 +95,7 @@ class TrainSpec(BaseModel):
         default="", description="DreamBooth: pictures of other things of the class, so that it can still be drawn"
     )
     prior_prompt: str = Field(default="", max_length=1000, description="DreamBooth: the caption of these pictures")
+    train_text_encoder: bool = Field(default=False, description="Models that draw: adapt the text encoder, too (CLIP)")
     image_size: str = Field(
         default="", description="Pages or pictures are brought to HEIGHTxWIDTH, such as 1280x960 [the model's own]"
     )

@@ -85,8 +85,8 @@ def verdict(one: Standing, others: Collection[Standing], rung: int, places: int)
 
 def medians(others: Collection[Standing]) -> dict[int, float]:
     """By units beyond the last rung, the median of what other trials had on average up to there: a finalist whose lowest loss is
-    above it is outdone. Not of their losses at that very point: a rate that is right in the end is high in the middle, and its loss
-    rises and falls there (Google Vizier compares the same two)."""
+    above it is outdone. Not of their losses at that very point: a rate that is right in the end is high in the middle, and its
+    loss rises and falls there (Google Vizier compares the same two)."""
     found: dict[int, float] = {}
     for units in range(RUNGS[-1] + 1, UNITS):
         means = [

@@ -13,9 +13,10 @@ from safetensors.torch import load_file, save_file
 
 from lorasmith.adapters.spec import AdapterJob, CombineSpec, ResizeSpec
 from lorasmith.core.errors import UsageProblem
-from lorasmith.core.events import Warn, Writer
+from lorasmith.core.events import Writer
 from lorasmith.env.records import is_trusted
 from lorasmith.families import FAMILIES
+from lorasmith.families._worn import Worn
 from lorasmith.workers import diffusers_form, lora, plain
 from lorasmith.workers.answering.adapters import is_plain
 from lorasmith.workers.runtime import run_job
@@ -25,7 +26,7 @@ _SIDES = (".lora_A.weight", ".lora_B.weight")
 _NEW = "combined"
 
 
-def made(text: str, events: Writer) -> dict[str, Any]:
+def made(text: str, events: Writer) -> dict[str, Any]:  # noqa: ARG001  every job is given them
     """Fill the job's folder with the adapter's weights and configuration."""
     job = AdapterJob.model_validate_json(text)
     if job.combine:
@@ -34,7 +35,7 @@ def made(text: str, events: Writer) -> dict[str, Any]:
     source = next(iter(job.sources.values()))
     if job.resize:
         return resize(job.resize, source, job.target)
-    take_in(job, source, events)
+    take_in(job, source)
     return {}
 
 
@@ -165,7 +166,7 @@ def _svd(down: torch.Tensor, up: torch.Tensor) -> tuple[torch.Tensor, torch.Tens
 # From other tools.
 
 
-def take_in(job: AdapterJob, source: Path, events: Writer) -> None:
+def take_in(job: AdapterJob, source: Path) -> None:
     """Put what another tool made on its base, and write it down as PEFT's folder.
 
     Raises UsageProblem for what is missing, foreign, of a wrong shape or no finite number.
@@ -177,25 +178,35 @@ def take_in(job: AdapterJob, source: Path, events: Writer) -> None:
         job.model_folder, dtype="float32", device="cpu", trust_remote_code=is_trusted(job.model_folder), changes=job.changes
     )  # fmt: skip
     if source.is_file():
-        _take_file(base, family.wearer(base), source, job.target, events)
+        _take_file(base, family.wearer(base), source, job.target)
     else:
-        _take_folder(source, job.target)
+        _take_folder(source, job.target, family.wearer(base))
         lora.load_adapters(family.wearer(base), {"taken": job.target})
         plain.change_config(job.target, base_model_name_or_path=job.model_id)
     diffusers_form.write_beside(job.model_folder, job.target)
 
 
-def _take_folder(source: Path, target: Path) -> None:
-    """PEFT's two files; weights that are pickled are read as nothing but tensors."""
+def _take_folder(source: Path, target: Path, worn: Any) -> None:
+    """PEFT's two files; weights that are pickled are read as nothing but tensors. What PEFT saved of a pipeline's denoiser alone
+    is called as the pipeline's."""
     for name in (plain.CONFIG, plain.WEIGHTS):
         if (source / name).is_file():
             shutil.copyfile(source / name, target / name)
     if not (target / plain.WEIGHTS).exists() and (source / "adapter_model.bin").is_file():
         _save(torch.load(source / "adapter_model.bin", map_location="cpu", weights_only=True), target)
+    if isinstance(worn, Worn) and (target / plain.WEIGHTS).exists():
+        state = load_file(target / plain.WEIGHTS)
+        begins = tuple(f"{plain.INSIDE}{name}." for name, _ in worn.named_children())
+        if not any(name.startswith(begins) for name in state):
+            _save({name.replace(plain.INSIDE, begins[0], 1): side for name, side in state.items()}, target)
+            targets = plain.read_config(target).get("target_modules")
+            if isinstance(targets, str):  # a pattern for whole names
+                plain.change_config(target, target_modules=rf"{worn.main}\.(?:{targets})")
 
 
-def _take_file(pipeline: Any, part: Any, file: Path, target: Path, events: Writer) -> None:
-    """What kohya's scripts, diffusers and others write for diffusion models; diffusers knows their names for each layer."""
+def _take_file(pipeline: Any, worn: torch.nn.Module, file: Path, target: Path) -> None:
+    """What kohya's scripts, diffusers and others write for diffusion models; diffusers knows their names for each layer, and says
+    what rank and scaling each part's have."""
     if not hasattr(pipeline, "load_lora_weights"):
         raise UsageProblem(
             f"'{file.name}' cannot be taken in for this base",
@@ -209,23 +220,30 @@ def _take_file(pipeline: Any, part: Any, file: Path, target: Path, events: Write
             f"'{file.name}' does not fit this base", why=str(error).split("\n")[0][:300],
             fix="Give the model that it was trained on: --base MODEL",
         ) from error  # fmt: skip
-    config = getattr(part, "peft_config", {}).get("taken")
-    if config is None:
-        raise UsageProblem(f"'{file.name}' holds nothing for the part that draws", why="It may be for the texts alone.")
-    others = [
-        name for name, one in pipeline.components.items() if one is not part and getattr(one, "peft_config", None)
-    ]
-    if others:
-        events.send(
-            Warn(
-                message=f"What '{file.name}' holds for {', '.join(others)} is left out: only the drawing part is kept."
-            )
+    parts = {name: one for name, one in worn.named_children() if "taken" in (getattr(one, "peft_config", None) or {})}
+    if not parts:
+        raise UsageProblem(
+            f"'{file.name}' holds nothing for this base",
+            why="Read are layers of the part that draws, and of CLIP text encoders.",
         )
-    state = peft.get_peft_model_state_dict(part, adapter_name="taken")
-    # Queries, keys and values that were one matrix share a side, which a safetensors file cannot say.
-    state = {plain.INSIDE + name: side.clone() for name, side in state.items()}
+    config = next(iter(parts.values())).peft_config["taken"]
+    state: State = {}
+    ranks: dict[str, int] = {}
+    alphas: dict[str, float] = {}
+    for name, part in parts.items():
+        own = part.peft_config["taken"].to_dict()
+        found = peft.get_peft_model_state_dict(part, adapter_name="taken")
+        # Queries, keys and values that were one matrix share a side, which a safetensors file cannot say.
+        state |= {f"{plain.INSIDE}{name}.{key}": side.clone() for key, side in found.items()}
+        for key in (key for key in found if key.endswith(_SIDES[0])):
+            layer, rank = key.removesuffix(_SIDES[0]), found[key].shape[0]
+            ranks[f"{name}.{layer}"] = rank
+            alphas[f"{name}.{layer}"] = lora.scaling(layer, own, rank) * rank
     lora.require_finite(file, state)
-    config.base_model_name_or_path = None
+    config.target_modules, config.use_rslora, config.base_model_name_or_path = set(ranks), False, None
+    config.r, config.lora_alpha = max(ranks.values()), max(alphas.values())
+    config.rank_pattern = {layer: rank for layer, rank in ranks.items() if rank != config.r}
+    config.alpha_pattern = {layer: alpha for layer, alpha in alphas.items() if alpha != config.lora_alpha}
     config.save_pretrained(target)
     _save(state, target)
 

@@ -83,7 +83,7 @@ def _merge(job: ExportJob, events: Writer, tell: merging.Tell) -> None:
     files = merging.weight_files(job.model_folder, job.weight_files)
     changes = merging.deltas(job.adapter)
     is_plain = not job.dequantize and job.changes.is_empty
-    if files and changes is not None and is_plain and merging.fits_files(changes, files):
+    if files and changes is not None and is_plain and merging.fits_files(changes, files, job.model_folder):
         merging.merge_files(files, changes, job.model_folder, job.target, tell)
     elif job.adapter is None:
         raise UsageProblem(
@@ -109,7 +109,7 @@ def _write_gguf(job: ExportJob, tell: merging.Tell) -> None:
 
     files = merging.weight_files(job.model_folder, job.weight_files)
     changes = merging.deltas(job.adapter)
-    if files is None or changes is None or not merging.fits_files(changes, files):
+    if files is None or changes is None or not merging.fits_files(changes, files, job.model_folder):
         raise UsageProblem(
             "This adapter cannot be written into a GGUF file at once",
             why="It is more than LoRA on plain weights, or it has some for layers that the base's files do not name.",

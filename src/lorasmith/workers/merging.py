@@ -106,13 +106,18 @@ def weight_files(folder: Path, names: list[str]) -> list[Path] | None:
     return files if files and all(file.suffix == ".safetensors" for file in files) else None
 
 
-def fits_files(changes: dict[str, Delta], files: list[Path]) -> bool:
-    """Whether every weight that changes is in the files under that very name."""
+def fits_files(changes: dict[str, Delta], files: list[Path], base: Path) -> bool:
+    """Whether every weight that changes is in the files, which lie in `base`, under that very name."""
     there: set[str] = set()
     for file in files:
         with safe_open(file, framework="pt") as opened:
-            there.update(opened.keys())
+            there.update(_part(file, base) + name for name in opened.keys())  # noqa: SIM118  no dictionary
     return set(changes) <= there
+
+
+def _part(file: Path, base: Path) -> str:
+    """What stands before the names in a file of one part of a pipeline: `unet.`; nothing for a model's own."""
+    return "".join(f"{name}." for name in file.parent.relative_to(base).parts)
 
 
 def tensors(files: list[Path], changes: dict[str, Delta]) -> Iterator[tuple[str, torch.Tensor]]:
@@ -129,16 +134,16 @@ def merge_files(files: list[Path], changes: dict[str, Delta], base: Path, target
     total = sum(file.stat().st_size for file in files)
     done = 0
     for file in files:
-        place = target / file.relative_to(base)
+        place, part = target / file.relative_to(base), _part(file, base)
         place.parent.mkdir(parents=True, exist_ok=True)
         with file.open("rb") as source, place.open("wb") as sink, safe_open(file, framework="pt") as opened:
             head = int.from_bytes(source.read(8), "little")
             source.seek(0)
             _copy(source, sink, 8 + head)
             for entry in _entries(source, head):
-                if entry.name in changes:
+                if part + entry.name in changes:
                     weight = opened.get_tensor(entry.name)
-                    merged = changes[entry.name].onto(weight).to(weight.dtype).contiguous()
+                    merged = changes[part + entry.name].onto(weight).to(weight.dtype).contiguous()
                     sink.write(memoryview(merged.view(torch.uint8).numpy()))
                 else:
                     source.seek(8 + head + entry.start)
@@ -252,12 +257,10 @@ def _widened(model: Any) -> Any:
 
 
 def _holder(whole: Any, wearer: Any) -> tuple[Any, str] | None:
-    """Where in a pipeline the part is that takes adapters."""
+    """Where the part is that takes adapters, in a whole that only holds it; a pipeline's parts are merged in their places."""
     if whole is wearer:
         return None
-    return next(
-        ((whole, name) for name in ("unet", "transformer", "model") if getattr(whole, name, None) is wearer), None
-    )
+    return (whole, "model") if getattr(whole, "model", None) is wearer else None
 
 
 def copy_beside(folder: Path, names: list[str], target: Path) -> None:

@@ -10,6 +10,7 @@ from transformers.pytorch_utils import Conv1D
 
 from lorasmith.core.errors import UsageProblem
 from lorasmith.families._base import NOT_ADAPTED
+from lorasmith.families._worn import Worn
 from lorasmith.profiles import ALL_LINEAR, ATTENTION, names_that_exist, targeted
 
 _ALL_LINEAR = (ALL_LINEAR, "auto")
@@ -70,7 +71,9 @@ def _is_adapted(model: torch.nn.Module, name: str) -> bool:
 
 
 def _writing_tower(model: torch.nn.Module) -> str:
-    """The prefix of the part that writes, of a model that sees or hears as well; empty for every other."""
+    """The prefix of the part that writes or draws, of a model that sees, hears or reads as well; empty for every other."""
+    if isinstance(model, Worn):
+        return f"{model.main}."
     config: Any = getattr(model, "config", None)
     senses = any(hasattr(config, key) for key in ("vision_config", "audio_config"))
     if not senses or not hasattr(config, "text_config") or not getattr(model, "can_generate", bool)():
