@@ -159,9 +159,8 @@ class Drawing(Learning):
             known = self.texts
             with torch.no_grad():
                 known.update({text: self._encode(text) for text in dict.fromkeys(texts) if text not in known})
-        told = [known[text] for text in texts]
-        pooled = None if told[0][1] is None else torch.cat([one[1] for one in told])
-        return {"states": torch.cat([one[0] for one in told]), "pooled": pooled}
+        states, pooled = zip(*(known[text] for text in texts), strict=True)
+        return {"states": torch.cat(states), "pooled": None if pooled[0] is None else torch.cat(pooled)}
 
     def _encode(self, text: str) -> tuple[torch.Tensor, torch.Tensor | None]:
         """States of the tokens (1, tokens, size), and of the whole (1, size) where the pipeline has it."""

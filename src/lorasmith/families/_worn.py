@@ -41,7 +41,8 @@ class Worn(torch.nn.Module):
 
     def gradient_checkpointing_enable(self, _: dict[str, Any]) -> None:
         """Compute the denoiser's activations twice. The text encoders' are few."""
-        self.get_submodule(self.main).enable_gradient_checkpointing()
+        denoiser: Any = self.get_submodule(self.main)
+        denoiser.enable_gradient_checkpointing()
 
 
 def has_adapters(part: torch.nn.Module) -> bool:
