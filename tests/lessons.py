@@ -161,8 +161,18 @@ def masks(folder: Path) -> Path:
     return write_rows(folder / "rows.jsonl", rows)
 
 
+def objects(folder: Path) -> Path:
+    """Pictures with one thing each, of two kinds and two sizes of picture."""
+    rows: list[dict[str, Any]] = []
+    for number in range(ROWS):
+        image = picture(folder / f"{number}.png", number, (64, 48) if number % 4 else (48, 64))
+        box = {"bbox": [[4 * number, 6, 20, 24]], "category": ["odd" if number % 2 else "even"]}
+        rows.append({"file_name": image, "objects": box})
+    return write_rows(folder / "metadata.jsonl", rows)
+
+
 DATASETS: dict[str, Callable[[Path], Path]] = {
     "donut": donut, "image-text": image_text, "images": images, "layout": layout, "tagged": tagged, "labelled": labelled_texts,
     "labelled-pictures": labelled_pictures, "labelled-sounds": labelled_sounds, "audio-text": audio_text, "pairs": pairs,
-    "openai": chats, "prompt-completion": texts, "masks": masks,
+    "openai": chats, "prompt-completion": texts, "masks": masks, "objects": objects,
 }  # fmt: skip

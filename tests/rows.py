@@ -30,6 +30,12 @@ GOOD = {
     "tagged": {"tokens": ["Anna", "sleeps"], "ner_tags": ["B-PER", "O"]},
     "pairs": {"anchor": "capital of France", "positive": "Paris", "negative": "Rome"},
     "masks": {"image": "a.png", "mask": "a.png"},
+    "objects": {"file_name": "a.png", "objects": {"bbox": [[20, 10, 64, 48]], "category": ["cat"]}},
+    "coco": {
+        "images": [{"id": 7, "file_name": "a.png"}],
+        "annotations": [{"image_id": 7, "category_id": 3, "bbox": [20, 10, 64, 48]}],
+        "categories": [{"id": 3, "name": "cat"}],
+    },
     "images": {"image": "a.png"},
 }  # fmt: skip
 

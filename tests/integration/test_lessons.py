@@ -3,16 +3,19 @@ loaded again as the server loads it."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import transformers
+from PIL import Image
 from tests import lessons, trainings
 from tests.architectures import OWN, Engine, Learnt, call_for, greedy, is_alike, learn, media_of, tell
 
-from lorasmith.core.samples import Sample
+from lorasmith.core.errors import DataProblem
+from lorasmith.core.samples import Area, ModelChanges, Sample
 from lorasmith.families import FAMILIES
 from lorasmith.families._calls import untold
 from lorasmith.families._learning import Learning
@@ -40,7 +43,7 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("whisper", "audio-text", {}), ("wav2vec2", "audio-text", {}), ("hubert", "audio-text", {}),
     ("wav2vec2", "labelled-sounds", GENTLY), ("hubert", "labelled-sounds", GENTLY),
     ("vit", "labelled-pictures", {}), ("dinov2", "labelled-pictures", {}), ("swin", "labelled-pictures", {}),
-    ("segformer", "masks", {}), ("t5", "prompt-completion", {}), ("bart", "prompt-completion", {}),
+    ("segformer", "masks", {}), ("detr", "objects", {}), ("yolos", "objects", {}), ("t5", "prompt-completion", {}), ("bart", "prompt-completion", {}),
     ("llava", "openai", {}), ("qwen2_vl", "openai", {}), ("qwen2_5_vl", "openai", {}), ("qwen3_vl", "openai", {}),
     ("smolvlm", "openai", {}), ("idefics3", "openai", {}), ("paligemma", "image-text", {}), ("internvl", "openai", {}),
     ("gemma3_vision", "openai", {}), ("stable_diffusion", "image-text", SMALL), ("stable_diffusion_xl", "image-text", SMALL),
@@ -184,3 +187,92 @@ def test_pictures_take_no_room_from_answers(model: str, tmp_path: Path) -> None:
     whole = learning.count(learning.batch(samples, training=True))
     learning.max_length = spec.plan.max_length
     assert learning.count(learning.batch(samples, training=True)) == whole
+
+
+def _boxes(model: str, folder: Path) -> tuple[Learning, Any]:
+    """A detector with a new head for two classes, and how it learns."""
+    base = tiny.build(model, folder / "base")
+    changes = ModelChanges(labels=("even", "odd"), auto_class="AutoModelForObjectDetection")
+    loaded = FAMILIES.get("vision").load(base, dtype="float32", device="cpu", changes=changes)
+    return learning_for("vision", base, "objects", loaded, changes), loaded
+
+
+def _things(folder: Path, size: tuple[int, int], areas: tuple[Area, ...]) -> Sample:
+    file = folder / f"{size[0]}x{size[1]}-{len(areas)}.png"
+    lessons.picture(file, len(areas), size)
+    return Sample(images=(str(file),), areas=areas, tags=("odd",) * len(areas), key=len(areas))
+
+
+@pytest.mark.parametrize("model", ["detr", "yolos"])
+def test_a_picture_of_another_shape_changes_no_other_ones_loss(model: str, tmp_path: Path) -> None:
+    """DAT-5: pictures are not padded to be computed together; those of one size have together the loss that transformers gives."""
+    learning, loaded = _boxes(model, tmp_path)
+    wide = _things(tmp_path, (64, 48), ((4, 4, 30, 20), (0, 0, 64, 48)))
+    tall, empty = _things(tmp_path, (48, 96), ((1, 2, 3, 4),)), _things(tmp_path, (64, 48), ())
+    loaded.eval()
+    together = learning.measure(loaded, learning.batch([wide, tall, empty], training=False)).nll
+    alone = [learning.measure(loaded, learning.batch([one], training=False)).nll for one in (wide, tall, empty)]
+    assert together.tolist() == pytest.approx(torch.cat(alone).tolist(), rel=1e-5)
+    pixels = learning.processor([Image.open(one.images[0]) for one in (wide, empty)], return_tensors="pt")[
+        "pixel_values"
+    ]
+    told = [
+        {
+            "class_labels": torch.tensor([1, 1]),
+            "boxes": torch.tensor([[17 / 64, 0.25, 26 / 64, 1 / 3], [0.5, 0.5, 1, 1]]),
+        },
+        {"class_labels": torch.tensor([]).long(), "boxes": torch.zeros(0, 4)},
+    ]
+    loaded.train()
+    torch.manual_seed(0)  # dropout draws
+    wanted = loaded(pixel_values=pixels, labels=told).loss
+    torch.manual_seed(0)
+    made = learning.measure(loaded, learning.batch([wide, empty], training=True))
+    assert made.nll.tolist() == pytest.approx([float(wanted)] * 2, rel=1e-5)
+    assert made.counts.tolist() == [1, 1]
+
+
+def test_boxes_are_cut_at_the_pictures_edge_and_refused_outside(tmp_path: Path) -> None:
+    """DAT-4, DOC-4: by the picture as it is seen: one that lies on its side is turned first."""
+    learning, _ = _boxes("detr", tmp_path)
+    over = _things(tmp_path, (64, 48), ((-8, 24, 32, 96),))
+    assert learning.batch([over], training=True)["labels"].tolist() == [[[1, 0.25, 0.75, 0.5, 0.5]]]
+    outside = _things(tmp_path, (64, 48), ((0, 0, 9, 9), (64, 0, 70, 9)))
+    with pytest.raises(DataProblem, match=r"Box 2 of '64x48-2.png' is outside the picture"):
+        learning.check(outside)
+    turned = tmp_path / "turned.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = 6  # as it is seen, its width is 48 and its height 64
+    Image.new("RGB", (64, 48)).save(turned, exif=exif)
+    lying = replace(over, images=(str(turned),), areas=((0, 32, 24, 64),))
+    assert learning.batch([lying], training=True)["labels"].tolist() == [[[1, 0.25, 0.75, 0.5, 0.5]]]
+    many = tmp_path / "scan.tiff"
+    Image.new("RGB", (64, 48)).save(many, save_all=True, append_images=[Image.new("RGB", (64, 48), "red")])
+    with pytest.raises(DataProblem, match=r"'scan.tiff' has 2 pages"):
+        learning.check(replace(over, images=(str(many),)))
+
+
+@pytest.mark.parametrize("data", ["donut", "image-text"])
+def test_a_file_of_several_pages_is_no_row(data: str, tmp_path: Path) -> None:
+    """DOC-4: what would be learnt of it is its first page, and the others would silently be nothing."""
+    base = tiny.build("donut", tmp_path / "base")
+    rows = lessons.DATASETS[data](tmp_path / "data")
+    file = tmp_path / "data" / "3.png"
+    Image.new("RGB", (64, 48)).save(file, "TIFF", save_all=True, append_images=[Image.new("RGB", (64, 48), "red")])
+    with pytest.raises(DataProblem, match=r"'3.png' has 2 pages") as caught:
+        trainings.train_here(trainings.planned(base, rows, tmp_path / "run", **lessons.BY_HEART))
+    assert "--skip-bad-rows" in caught.value.fix
+
+
+def test_pictures_without_boxes_teach_nothing_but_one_class_does(tmp_path: Path) -> None:
+    """DOC-1: a detector of one class is a detector; of none it is none."""
+    base = tiny.build("yolos", tmp_path / "base")
+    rows = [
+        {"file_name": lessons.picture(tmp_path / f"{n}.png", n), "objects": {"bbox": [], "category": []}}
+        for n in range(8)
+    ]
+    with pytest.raises(DataProblem, match="No picture has a box"):
+        trainings.planned(base, lessons.write_rows(tmp_path / "rows.jsonl", rows), tmp_path / "run")
+    rows[0]["objects"] = {"bbox": [[1, 1, 9, 9]], "category": ["fox"]}
+    spec = trainings.planned(base, lessons.write_rows(tmp_path / "rows.jsonl", rows), tmp_path / "run2")
+    assert spec.changes.labels == ("fox",)

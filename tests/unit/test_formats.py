@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import orjson
 import pyarrow as pa
@@ -26,7 +27,20 @@ def test_the_formats_are_those_of_the_table():
     assert set(GOOD) == set(FORMATS.names())
     trains = {plugin.name: plugin.objectives for plugin in FORMATS.all() if plugin.objectives != ("sft",)}
     media = dict.fromkeys(
-        ("image-text", "donut", "layout", "audio-text", "labelled", "tagged", "pairs", "masks", "images"), ()
+        (
+            "image-text",
+            "donut",
+            "layout",
+            "audio-text",
+            "labelled",
+            "tagged",
+            "pairs",
+            "masks",
+            "objects",
+            "coco",
+            "images",
+        ),
+        (),
     )
     assert trains == {"text": ("pretrain",), "preference": ("dpo", "orpo", "sft"), "kto": ("kto", "sft"), **media}
 
@@ -132,6 +146,46 @@ def test_words_have_places_and_classes(folder):
     assert example.images == ("a.png",)
 
 
+AREAS = ((20, 10, 84, 58), (0, 0, 1.5, 2))
+COCO = {
+    "images": [{"id": "one", "file_name": "a.png"}, {"id": 2, "file_name": "b.jpg"}],
+    "annotations": [
+        {"image_id": "one", "category_id": 3, "bbox": [20, 10, 64, 48]},
+        {"image_id": "one", "category_id": 3, "bbox": [0, 0, 64, 48], "iscrowd": 1},
+        {"image_id": "one", "category_id": 9, "bbox": [0, 0, 1.5, 2], "iscrowd": 0},
+    ],
+    "categories": [{"id": 9, "name": "dog"}, {"id": 3, "name": "cat"}],
+}
+
+
+@pytest.mark.parametrize(
+    "objects",
+    [
+        {"bbox": [[20, 10, 64, 48], [0, 0, 1.5, 2]], "category": ["cat", "dog"]},
+        {"id": [1, 2], "area": [1, 1], "bboxes": [[20, 10, 64, 48], [0, 0, 1.5, 2]], "label": ["cat", "dog"]},
+        [{"bbox": [20, 10, 64, 48], "category": "cat"}, {"bbox": [0, 0, 1.5, 2], "category": "dog"}],
+    ],
+)
+def test_things_have_boxes_and_classes(folder, objects):
+    """DAT-1: boxes are COCO's, left, top, width and height; as lists side by side or as objects, as the Hub has both."""
+    example = read_one(folder, {"file_name": "a.png", "objects": objects})
+    assert (example.images, example.areas, example.tags) == (("a.png",), AREAS, ("cat", "dog"))
+    assert read_one(folder, {"image": "a.png", "objects": {"bbox": [], "category": []}}).areas == ()
+    assert read_one(folder, {"image": "a.png", "objects": {"bbox": [[1, 2, 3, 4]], "category": [0]}}).tags == ("0",)
+
+
+def test_one_file_of_coco_is_many_pictures(folder):
+    """DAT-1: boxes by picture and names of classes by number; crowds are left out; a picture without things stays."""
+    source = open_source(save(folder, COCO, name="instances.json"))
+    one, two = source
+    assert source.format.name == "coco"
+    assert (one.images, one.areas, one.tags) == (("a.png",), AREAS, ("cat", "dog"))
+    assert (two.images, two.areas, two.tags) == (("b.jpg",), (), ())
+    (folder / "instances.json").write_text(json.dumps(COCO, indent=2))
+    assert list(open_source(folder)) == [replace(example, file="instances.json") for example in (one, two)]
+    assert one.key() != replace(one, areas=AREAS[::-1]).key()
+
+
 def wrong(name, **changes):
     row = GOOD[name] | changes
     return {key: value for key, value in row.items() if value is not ...}
@@ -213,6 +267,23 @@ BAD = [
     (wrong("labelled", label=None), "'label' must be a name or a number, found null"),
     (wrong("labelled", label=[1]), "found a list"),
     (wrong("labelled", text=""), "neither a text nor a file"),
+    (wrong("objects", objects={"bbox": [[1, 2, 3, 4]]}), "'category' is missing; there is: bbox"),
+    (wrong("objects", objects={"bbox": [[1, 2, 3, 4]], "category": []}), "1 boxes and 0 classes"),
+    (wrong("objects", objects={"bbox": [[1, 2, 3]], "category": ["a"]}), "box 1 must be four numbers"),
+    (wrong("objects", objects={"bbox": [[1, 2, 0, 4]], "category": ["a"]}), "box 1 has no area: 0 × 4"),
+    (wrong("objects", objects={"bbox": [[1, 2, "3", 4]], "category": ["a"]}), "box 1 must hold numbers, found 3"),
+    (wrong("objects", objects={"bbox": [[1, 2, 3, 4]], "category": [None]}), "'category' must be text, found null"),
+    (wrong("objects", objects={"bbox": 5, "category": []}), "'objects' must hold two lists"),
+    (wrong("objects", objects=[5]), "thing 1 must be an object with bbox and category, found a number"),
+    (wrong("objects", objects=5), "found a number"),
+    (wrong("objects", file_name=None), "there must be one picture, found 0"),
+    (wrong("objects", file_name="none.png"), "there is no file 'none.png'"),
+    (wrong("coco", annotations=[{"image_id": 8, "category_id": 3}]), "annotation 1 is of the picture 8, which is not among"),
+    (wrong("coco", annotations=[{"image_id": 7, "category_id": 4}]), "annotation 1 is of the category 4, which is not among"),
+    (wrong("coco", annotations=[{"image_id": 7, "category_id": 3}]), "annotation 1 ('a.png') must be four numbers"),
+    (wrong("coco", annotations=[{"category_id": 3}]), "annotation 1 has no 'image_id'"),
+    (wrong("coco", annotations=[5]), "annotation 1 must be an object, found a number"),
+    (wrong("coco", images=[{"id": 7}]), "image has no 'file_name'"),
 ]  # fmt: skip
 
 

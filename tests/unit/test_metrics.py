@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import random
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from lorasmith.core.errors import EnvironmentProblem, NotFoundProblem
 from lorasmith.evaluation._base import Answered, Parts
@@ -135,6 +140,92 @@ def test_areas_are_added_up_before_they_are_divided() -> None:
     assert found["mean_iou"] == pytest.approx((6 / (8 + 8 - 6) + 8 / (10 + 12 - 8)) / 2)
     assert found["pixel_accuracy"] == pytest.approx((6 + 8) / (8 + 12))
     assert parts_of("mean_iou", [("", "no JSON"), ("", "{}")]) == []
+
+
+def _pictures_with_boxes(draws: random.Random, number: int) -> list[tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
+    """What is in each picture, and what was found: much of it moved a little, some missed, some invented, scores often alike."""
+    rows: list[tuple[list[dict[str, Any]], list[dict[str, Any]]]] = []
+    for _ in range(number):
+        there: list[dict[str, Any]] = []
+        found: list[dict[str, Any]] = []
+        for _ in range(draws.randrange(6)):
+            left, top, width, height = (draws.uniform(1, 60) for _ in range(4))
+            label = draws.choice("abc")
+            if there and draws.random() < 0.4:  # beside another of its kind: a box can be meant for either
+                (left, top, *_), label = there[-1]["box"], there[-1]["label"]
+                left, top = left + draws.uniform(0, 5), top + draws.uniform(0, 5)
+            there.append({"label": label, "box": [left, top, left + width, top + height]})
+            for _ in range(draws.choice([0, 1, 1, 2])):
+                moved = [edge + draws.uniform(-8, 8) * draws.random() for edge in there[-1]["box"]]
+                box = [*moved[:2], max(moved[0] + 1, moved[2]), max(moved[1] + 1, moved[3])]
+                found.append({"label": draws.choice(label * 4 + "abcd"), "score": round(draws.random(), 1), "box": box})
+        rows.append((there, found))
+    return rows
+
+
+def _by_pycocotools(rows: list[tuple[list[dict[str, Any]], list[dict[str, Any]]]]) -> list[float]:
+    """AP, AP50 and AP75."""
+
+    def listed(boxes: list[dict[str, Any]], picture: int) -> Iterator[dict[str, Any]]:
+        for box in boxes:
+            left, top, right, bottom = box["box"]
+            size = {"bbox": [left, top, right - left, bottom - top], "area": (right - left) * (bottom - top)}
+            yield {
+                **size,
+                "image_id": picture,
+                "category_id": ord(box["label"]),
+                "iscrowd": 0,
+                "score": box.get("score", 1),
+            }
+
+    wanted = [one for number, (there, _) in enumerate(rows, 1) for one in listed(there, number)]
+    dataset = COCO()
+    dataset.dataset = {
+        "images": [{"id": number} for number in range(1, len(rows) + 1)],
+        "categories": [{"id": ord(name)} for name in "abcd"],
+        "annotations": [{"id": number, **one} for number, one in enumerate(wanted, 1)],
+    }
+    dataset.createIndex()
+    found = dataset.loadRes([one for number, (_, found) in enumerate(rows, 1) for one in listed(found, number)])
+    evaluation = COCOeval(dataset, found, "bbox")
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    return [float(value) for value in evaluation.stats[:3]]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_mean_average_precision_is_cocos(seed: int) -> None:
+    """EVA-5: the figures of pycocotools, with scores alike, classes mixed up, pictures without things, and one with 150 boxes."""
+    draws = random.Random(seed)
+    rows = _pictures_with_boxes(draws, 30)
+    rows[0][1].extend(_many(draws))
+    pairs = [(json.dumps({"boxes": there}), json.dumps({"boxes": found})) for there, found in rows]
+    assert list(figures("map", pairs).values()) == pytest.approx(_by_pycocotools(rows), abs=1e-9)
+
+
+def _many(draws: random.Random) -> Iterator[dict[str, Any]]:
+    for _ in range(150):
+        left, top = draws.uniform(0, 60), draws.uniform(0, 60)
+        yield {"label": "a", "score": draws.random(), "box": [left, top, left + 9, top + 9]}
+
+
+def test_mean_average_precision_of_ends() -> None:
+    """EVA-5: everything found is 1, nothing is 0; a class that is nowhere is not counted, but a box too many costs."""
+    there = json.dumps({"boxes": [{"label": "a", "box": [0, 0, 9, 9]}, {"label": "a", "box": [20, 20, 30, 40]}]})
+    found = [{"label": "a", "score": 0.9, "box": [0, 0, 9, 9]}, {"label": "a", "score": 0.8, "box": [20, 20, 30, 40]}]
+    other = {"label": "b", "score": 0.99, "box": [0, 0, 9, 9]}
+    assert figures("map", [(there, json.dumps({"boxes": found}))]) == {"map": 1, "ap_50": 1, "ap_75": 1}
+    assert figures("map", [(there, json.dumps({"boxes": [*found, other]}))])["map"] == 1
+    assert (
+        figures("map", [(there, json.dumps({"boxes": [{**other, "label": "a", "box": [50, 50, 60, 60]}, *found]}))])[
+            "map"
+        ]
+        < 0.7
+    )
+    assert figures("map", [(there, '{"boxes": []}')])["map"] == 0
+    assert figures("map", [('{"boxes": []}', '{"boxes": []}')])["map"] == 0
+    assert parts_of("map", [(there, "no JSON"), (there, "{}")]) == []
 
 
 def test_ranks_become_gains() -> None:

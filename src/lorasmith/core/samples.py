@@ -15,6 +15,7 @@ from lorasmith.core.errors import UsageProblem
 CHANGES_FILE = "lorasmith_changes.json"
 """Beside an adapter's weights: what must be changed about the base before they fit."""
 Box = tuple[int, int, int, int]
+Area = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class Sample:
     audio: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
     boxes: tuple[Box, ...] = ()
+    areas: tuple[Area, ...] = ()
+    """Of things in a picture, in its pixels."""
     tags: tuple[str, ...] = ()
     label: str = ""
     target: Any = None

@@ -13,6 +13,7 @@ from typing_extensions import TypedDict
 
 Role = Literal["system", "user", "assistant", "tool"]
 Box = tuple[int, int, int, int]
+Area = tuple[float, float, float, float]
 _EXACT_INTEGERS = 2**53  # a float beyond may be a long integer that lost its last digits
 
 
@@ -56,8 +57,10 @@ class Example:
     """The words of a page, in reading order."""
     boxes: tuple[Box, ...] = ()
     """Where each word stands: left, top, right, bottom, in thousandths of the page."""
+    areas: tuple[Area, ...] = ()
+    """Where each thing in a picture is: left, top, right, bottom, in the picture's pixels."""
     tags: tuple[str | int, ...] = ()
-    """The class of each word, by name or number."""
+    """The class of each word, or of each thing, by name or number."""
     label: str | None = None
     """The class of the whole row."""
     target: dict[str, Any] | list[Any] | None = None
@@ -88,7 +91,8 @@ class Example:
         if self.rejected or self.tools or self.is_good is not None or self.needs or self.target is not None:
             content += b"\0" + orjson.dumps(
                 [self.rejected, self.is_good, self.tools, self.images, self.audio, self.words, self.boxes, self.tags,
-                 self.label, self.target, *([self.masks] if self.masks else [])]
+                 self.label, self.target, *([self.masks] if self.masks else []),
+                 *([self.areas] if self.areas else [])]
             )  # fmt: skip
         return int.from_bytes(blake2b(content, digest_size=8, key=seed.to_bytes(8, "big", signed=True)).digest(), "big")
 

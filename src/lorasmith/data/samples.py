@@ -46,7 +46,7 @@ def samples_of(example: Example, root: Path, where: str = "") -> list[Sample]:
     """The samples of one example, mostly one: a conversation is one for each of its answers."""
     plain = Sample(
         text=example.text, images=_absolute(example.images, root), masks=_absolute(example.masks, root),
-        audio=_absolute(example.audio, root), words=example.words, boxes=example.boxes,
+        audio=_absolute(example.audio, root), words=example.words, boxes=example.boxes, areas=example.areas,
         tags=tuple(map(str, example.tags)), label=example.label or "", target=example.target, key=example.key(), where=where,
         rejected=example.rejected[-1]["content"] if example.rejected else "",
     )  # fmt: skip

@@ -183,6 +183,7 @@ def _title(figure: str) -> str:
         .replace("bertscore", "BERTScore")
         .replace("clip ", "CLIP ")
         .replace("json", "JSON")
+        .replace("ap ", "AP")
         .replace("rouge ", "ROUGE-")
         .replace("judge ", "judge: ")
     )

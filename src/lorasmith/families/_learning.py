@@ -69,11 +69,11 @@ class Learning(ABC):
 
     def check(self, sample: Sample) -> None:
         """Read the row's files as far as to know that a batch can be made of them. Raises DataProblem."""
-        from lorasmith.families._pictures import picture_of
+        from lorasmith.families._pictures import sole_picture
         from lorasmith.families._sounds import read_sound
 
         for name in sample.images:
-            picture_of(Path(name).read_bytes(), what=f"'{Path(name).name}'")
+            sole_picture(Path(name).read_bytes(), what=f"'{Path(name).name}'")
         if sample.audio:
             extractor = getattr(self.processor, "feature_extractor", self.processor)
             for name in sample.audio:

@@ -84,10 +84,12 @@ class Lesson:
         return getattr(importlib.import_module(module), name)(self, model, processor, changes)
 
 
-def classes(survey: Survey, auto_class: str, *, family: str = "", bio: bool = False) -> ModelChanges:
-    """A new head for the dataset's classes. Raises DataProblem where there is one only, or too many to be classes."""
+def classes(survey: Survey, auto_class: str, *, family: str = "", bio: bool = False, least: int = 2) -> ModelChanges:
+    """A new head for the dataset's classes. Raises DataProblem where there are fewer than `least`, or too many to be classes."""
     labels = sorted(survey.labels, key=_by_entity if bio else _naturally)
-    if len(labels) < 2:
+    if not labels and least == 1:
+        raise DataProblem("No picture has a box", why="There is nothing to be found.", fix="Add rows with boxes.")
+    if len(labels) < least:
         raise DataProblem(
             f"All rows have the same class: {labels[0] if labels else 'none'}",
             why="A model learns to tell classes apart; here is nothing to be told apart.",

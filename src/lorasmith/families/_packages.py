@@ -35,6 +35,9 @@ BY_FAMILY: dict[str, tuple[Package, ...]] = {
     "multimodal": (Package("pillow"),),
     "diffusion": (Package("pillow"),),
 }
+BY_TASK: dict[str, tuple[Package, ...]] = {
+    "object-detection": (Package("scipy", "to be trained: it matches boxes found with those that are there"),),
+}
 _CUDA = "requires CUDA compilation"
 _MAMBA = (Package("mamba-ssm", _CUDA, "kernels"), Package("causal-conv1d", _CUDA, "kernels"))
 _OCR = (Package("pytesseract", "requires the program tesseract, for images without words"),)

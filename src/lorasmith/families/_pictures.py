@@ -40,6 +40,20 @@ def picture_of(data: bytes, *, what: str) -> Image.Image:
     return _plain(_decoded(data, what))
 
 
+def sole_picture(data: bytes, *, what: str) -> Image.Image:
+    """`picture_of` for what is learnt: of a file of several pages the others would silently be nothing.
+
+    Raises DataProblem as `picture_of`, and for such a file.
+    """
+    frames = _frames(data, what)
+    if len(frames) > 1:
+        raise DataProblem(
+            f"{what} has {len(frames)} pages", why="A row is one picture: the others would not be learnt.",
+            fix="Save each page as a file, and give it a row.",
+        )  # fmt: skip
+    return frames[0][0]
+
+
 def mask_of(data: bytes, *, what: str) -> Image.Image:
     """A mask in grey, white where it is to be drawn anew: that is where the file is white, or, as OpenAI's clients send it, where
     it is transparent. Raises DataProblem as `picture_of`."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, cast
 
 from lorasmith.core.evidence import Evidence
 from lorasmith.core.facts import ModelFacts
+from lorasmith.core.samples import Sample
 from lorasmith.families._base import (
     BY_HEAD,
     BY_SHAPE,
@@ -66,6 +68,19 @@ _PIXELS = Lesson(
 )  # fmt: skip
 
 
+def _things(sample: Sample) -> str:
+    """What is in a picture, in the form in which it is answered."""
+    there = zip(sample.tags, sample.areas, strict=True)
+    return json.dumps({"boxes": [{"label": tag, "box": [round(edge, 1) for edge in area]} for tag, area in there]})
+
+
+_BOXES = Lesson(
+    "object-detection", ("objects", "coco"), "vision", "lorasmith.families._learning_boxes:Boxes", ("map",),
+    wanted=_things, changes=lambda survey: classes(survey, "AutoModelForObjectDetection", least=1), unit="rows",
+    fixed_length=1,
+)  # fmt: skip
+
+
 class Vision(TransformersFamily):
     name = "vision"
     title = "Image understanding"
@@ -104,6 +119,8 @@ class Vision(TransformersFamily):
     def lessons(self, facts: ModelFacts) -> tuple[Lesson, ...]:
         if facts.architecture.endswith("ForSemanticSegmentation"):
             return (_PIXELS,)
+        if facts.task == "object-detection" and facts.architecture.endswith("ForObjectDetection"):
+            return (_BOXES,)
         sees_one = (
             facts.task in ("image-classification", "image-feature-extraction")
             and facts.primary_library == "transformers"

@@ -40,6 +40,7 @@ def requirements_of(evidence: Evidence, facts: ModelFacts) -> Requirements:
     """The table of packages, applied to one model."""
     base = packages.BASE.get(facts.primary_library, packages.BASE["transformers"])
     specific = [*packages.BY_FAMILY.get(facts.family, ()), *packages.BY_TYPE.get(facts.model_type, ())]
+    specific += packages.BY_TASK.get(facts.task, ())
     specific += packages.BY_QUANTIZATION.get(facts.quantization.lower(), ())
     specific = [package for package in specific if package.name not in _needless(evidence)]
     wants_flash = asks_for_flash_attention(evidence)
