@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from lorasmith.core.channel import Channel, Frame, packed
 from lorasmith.core.events import Writer
@@ -157,3 +158,24 @@ def tell(spec: WorkerSpec, model: str, data: str, losses: list[float], **seen: s
         }
         with Path(file).open("a", encoding="utf-8") as table:
             table.write(json.dumps(line | seen) + "\n")
+
+
+PASSED_BY = {
+    # What the last layer makes of places is read by no one.
+    "lilt": ("layer.1.attention.self.layout_value", "layer.1.attention.layout_output.dense", "layer.1.layout_intermediate.dense",
+             "layer.1.layout_output.dense"),
+    # The first layer's queries look at nothing but zeros.
+    "detr": tuple(f"decoder.layers.0.self_attn.{name}" for name in ("q_proj", "k_proj", "v_proj", "o_proj")),
+}  # fmt: skip
+
+
+def require_all_learnt(spec: WorkerSpec, model: str) -> None:
+    """No adapter lies on a layer that the model passes by: each has left the zeros that it began with."""
+    weights = load_file(spec.run_folder / "lora" / "adapter_model.safetensors")
+    second = {name: weight for name, weight in weights.items() if "lora_B" in name}
+    assert second
+    passed_by = [name for name, weight in second.items() if not weight.any()]
+    unknown = [
+        name for name in passed_by if not name.removesuffix(".lora_B.weight").endswith(PASSED_BY.get(model, (" ",)))
+    ]
+    assert not unknown, unknown

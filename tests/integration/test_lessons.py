@@ -12,7 +12,18 @@ import torch
 import transformers
 from PIL import Image
 from tests import lessons, trainings
-from tests.architectures import OWN, Engine, Learnt, call_for, greedy, is_alike, learn, media_of, tell
+from tests.architectures import (
+    OWN,
+    Engine,
+    Learnt,
+    call_for,
+    greedy,
+    is_alike,
+    learn,
+    media_of,
+    require_all_learnt,
+    tell,
+)
 
 from lorasmith.core.errors import DataProblem
 from lorasmith.core.samples import Area, ModelChanges, Sample
@@ -131,6 +142,7 @@ def test_learns_saves_and_answers_alike(model: str, data: str, options: dict[str
         assert sum(losses[-3:]) / 3 < sum(losses[:2]) / 2
     held_out = rows_of(spec, "validation", len(learnt.report["samples"]))
     assert held_out
+    require_all_learnt(spec, model)
     engine = Engine(spec)
     require_the_same_again(spec, learnt, engine, held_out)
     tell(spec, model, data, losses, again="losses, answers", served=served(learnt, engine, held_out[0]))

@@ -10,6 +10,7 @@ import pytest
 import torch
 from tests import architectures, lessons, trainings
 
+from lorasmith.core.errors import UsageProblem
 from lorasmith.families import FAMILIES
 from lorasmith.testing import tiny
 from lorasmith.training.spec import WorkerSpec
@@ -39,6 +40,15 @@ def by_peft(spec: WorkerSpec) -> Any:
     return lora.load_adapters(base, {architectures.OWN: spec.run_folder / "lora"}).eval()
 
 
+@pytest.mark.parametrize("name", ["mamba", "jamba"])
+def test_a_layer_that_the_scan_passes_by_is_refused_by_name(name: str, tmp_path: Path) -> None:
+    """TRN-7: its weight is read, and it is never called: PEFT would put an adapter on it that learns nothing."""
+    base = tiny.build(name, tmp_path / "base")
+    options = {**BY_HEART, "target_modules": "x_proj,dt_proj"}
+    with pytest.raises(UsageProblem, match=r"An adapter on '.*mixer\.dt_proj|mamba\.dt_proj' would learn nothing"):
+        trainings.train_here(trainings.planned(base, lessons.texts(tmp_path / "data"), tmp_path / "run", **options))
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_learns_is_loaded_again_with_its_logits_and_is_served(name: str, tmp_path: Path) -> None:
     """TST-3, TRN-7, SRV-8: the loss falls; a fresh base with the saved adapter has the trained model's logits, and is far from the
@@ -49,6 +59,8 @@ def test_learns_is_loaded_again_with_its_logits_and_is_served(name: str, tmp_pat
     losses = trainings.step_losses(spec.run_folder)
     assert len(losses) == STEPS
     assert sum(losses[-3:]) / 3 < 0.85 * sum(losses[:2]) / 2
+
+    architectures.require_all_learnt(spec, name)
 
     engine = architectures.Engine(spec)
     wanted = logits(learnt.model)

@@ -74,7 +74,7 @@ def train_summary(out: Console, result: TrainResult) -> None:
     """How it went, whether it was worth it, what it took, and where what was trained lies."""
     report = result.report
     took = duration(report.duration_hours * 3600)
-    speed = f"{report.supervised_tokens_per_second:,.0f} tokens/s learnt"
+    speed = f"{report.supervised_tokens_per_second:,.0f} {report.unit}/s learnt"
     sentence = (STOP_SENTENCES[report.stop_reason], "bold")
     out.print()
     out.print(Text.assemble(sentence, f" {report.steps:,} steps in {took}, {speed}."))

@@ -41,6 +41,7 @@ LEFT_OVER = 10
 NOT_ADAPTED = (
     "embed", "wte", "wpe", "lm_head", "norm", "ln_", "embed_out", "shared", "score", "rotary", "classifier", "pooler",
     "cls.", "proj_out", "position", "relative_attention_bias", "qa_outputs", "quantizer", "codevectors", "predictions",
+    "dt_proj",  # of Mamba, Falcon-Mamba, Jamba: the scan reads its weight and passes the layer by
 )  # fmt: skip
 
 

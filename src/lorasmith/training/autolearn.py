@@ -199,6 +199,12 @@ def meaning_of_exact(objective: str) -> tuple[str, str]:
     return named.get(objective, ("exact", "held-out answers"))
 
 
+def tells_right(history: list[Evaluation], objective: str) -> bool:
+    """Whether the share of right answers says anything: of what is drawn or found in pictures no answer is right to the letter,
+    and of long ones none may ever be."""
+    return objective != "sft" or any(one.exact_match for one in history)
+
+
 def describe(history: list[Evaluation], verdict: Verdict, total_steps: int, objective: str = "sft") -> list[str]:
     """The evaluation as a terminal shows it."""
     name, of = meaning_of_exact(objective)
@@ -209,7 +215,7 @@ def describe(history: list[Evaluation], verdict: Verdict, total_steps: int, obje
         f"Evaluation #{last.number}  steps {last.step}/{total_steps}",
         f"├─ train loss  {last.train_loss:.4f}{_change(last.train_loss, previous and previous.train_loss)}",
         f"├─ val loss    {last.val_loss:.4f}{_change(last.val_loss, previous and previous.val_loss)}",
-        f"├─ {name:<12}{last.exact_match:.0%} of {of}",
+        *([f"├─ {name:<12}{last.exact_match:.0%} of {of}"] if tells_right(history, objective) else []),
         *([] if last.score is None else [f"├─ score       {last.score:.0%}, by which the best is kept"]),
         f"├─ trend       {trend}",
         f"├─ gap         {last.val_loss - last.train_loss:.3f} ({verdict.gap:.0%})",

@@ -9,7 +9,7 @@ from lorasmith.core.facts import DataFacts
 from lorasmith.core.progress import amount, duration
 from lorasmith.plan.hardware import HardwareFacts, hardware_lines
 from lorasmith.training.answers import answers_html, is_as_wanted, text
-from lorasmith.training.autolearn import Evaluation, best, gap
+from lorasmith.training.autolearn import Evaluation, best, gap, tells_right
 from lorasmith.training.charts import Chart, Flag, Line
 from lorasmith.training.page_style import document
 from lorasmith.training.spec import WorkerSpec
@@ -97,7 +97,7 @@ def _figures(report: TrainReport) -> str:
     figures += [
         (f"{report.steps:,} steps", planned),
         (duration(report.duration_hours * 3600), "in all"),
-        (f"{report.supervised_tokens_per_second:,.0f} /s", f"tokens learnt, of {report.tokens_per_second:,.0f} read"),
+        (f"{report.supervised_tokens_per_second:,.0f} /s", _pace(report)),
         (amount(report.peak_memory_bytes), f"peak memory, {amount(report.predicted_peak_bytes)} planned"),
     ]
     if report.energy_joules is not None:
@@ -139,13 +139,19 @@ def _curves(report: TrainReport) -> str:
     return _card("Loss by step", body + (f'<div class="small-charts">{beneath}</div>' if beneath else ""))
 
 
+def _pace(report: TrainReport) -> str:
+    if report.unit != "tokens":
+        return f"{report.unit} learnt"
+    return f"tokens learnt, of {report.tokens_per_second:,.0f} read"
+
+
 def _decisions(report: TrainReport) -> str:
     """Everything that was decided on the way, in order: evaluations with what they measured, and changes of course."""
     if not report.decisions:
         return ""
     by_step = {one.step: one for one in report.evaluations}
     leader = best(report.evaluations) if report.evaluations else None
-    right = right_answers(report.objective)
+    right = right_answers(report.objective) if tells_right(report.evaluations, report.objective) else ""
     rows = "".join(_decision(one, by_step.get(one.step), leader, right) for one in report.decisions)
     heads = ["Train loss", "Validation", "Gap", *([right.capitalize()] if right else [])]
     head = '<th class="n">Step</th>' + "".join(f'<th class="n">{name}</th>' for name in heads) + "<th>Decision</th>"

@@ -46,6 +46,8 @@ class Outcome(BaseModel):
     """What those count: CPU, GPU, or both."""
     tokens: int
     supervised_tokens: int
+    unit: str = "tokens"
+    """What the losses are means over: tokens, rows, words or pixels, which are then what is counted as supervised."""
     peak_memory_bytes: int
     history: list[Evaluation]
     decisions: list[DecisionMade]
@@ -106,6 +108,8 @@ class TrainReport(BaseModel):
     """Of the steps alone."""
     tokens_per_second: float
     supervised_tokens_per_second: float
+    unit: str = "tokens"
+    """What is learnt, where it is not tokens: rows, words, pixels."""
     predicted_seconds: float
     """Of all planned steps and their evaluations, as the rehearsal foretold."""
     course_seconds: float = 0.0
@@ -168,6 +172,7 @@ def write(spec: WorkerSpec, facts: DataFacts, outcome: Outcome) -> dict[str, Any
         train_seconds=round(outcome.train_seconds, 2),
         tokens_per_second=round(outcome.tokens / max(1e-9, outcome.train_seconds), 1),
         supervised_tokens_per_second=round(outcome.supervised_tokens / max(1e-9, outcome.train_seconds), 1),
+        unit=outcome.unit,
         planned_steps=plan.steps,
         predicted_seconds=round(outcome.predicted_seconds, 2),
         course_seconds=round(outcome.course_seconds, 2),

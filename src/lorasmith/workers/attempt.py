@@ -235,6 +235,7 @@ def finish(attempt: Attempt) -> dict[str, Any]:
         answers_cut=course.trainer.rows.answers_cut,
         tokens=course.tokens,
         supervised_tokens=course.supervised,
+        unit=course.unit,
         peak_memory_bytes=peak,
         history=course.history,
         decisions=course.decisions,

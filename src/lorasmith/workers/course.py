@@ -116,6 +116,11 @@ class Course(TrainerCallback):
         self.predicted_seconds, self.course_seconds = state["predicted_seconds"], state["seconds"]
         self.joules_before = self.energy_joules = state["energy_joules"]
 
+    @property
+    def unit(self) -> str:
+        """What the losses are means over."""
+        return self.trainer.learning.lesson.unit if isinstance(self.trainer, SampleTrainer) else "tokens"
+
     def elapsed(self) -> float:
         return self.seconds_before + self._now() - self.started
 

@@ -19,7 +19,7 @@ from lorasmith.core.errors import NotFoundProblem, UsageProblem
 from lorasmith.profiles import ATTENTION
 from lorasmith.workers import plain
 from lorasmith.workers.dropout import use_sparse_dropout
-from lorasmith.workers.targets import as_names, has_fused_experts, layers_of
+from lorasmith.workers.targets import as_names, has_fused_experts, layers_of, linear_layers
 from lorasmith.workers.variants import RATE_RATIO, AdapterShape, config_of
 
 _STATE = "adapter_state.safetensors"
@@ -107,6 +107,8 @@ def adapter_config(model: torch.nn.Module, plan: AdapterPlan) -> Any:
     is_asked_by_name = plan.target_modules != ATTENTION and not plan.modules_to_save
     by_name = is_asked_by_name and has_fused_experts(model) and isinstance(config, peft.LoraConfig)
     config.target_modules = as_names(plan.target_modules) if by_name else set(layers)
+    if by_name and isinstance(config.target_modules, str):
+        config.exclude_modules = [name for name in linear_layers(model) if name not in layers] or None
     if hasattr(config, "fan_in_fan_out"):
         config.fan_in_fan_out = any(type(layer).__name__ == "Conv1D" for layer in layers.values())
     config.task_type = _task(model)

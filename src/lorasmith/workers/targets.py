@@ -21,6 +21,8 @@ _NEVER = (*(part for part in NOT_ADAPTED if part != "shared"), "output_projectio
 # Their fused kernels read the weight of out_proj and pass the layer by: PEFT refuses it for the same reason.
 _SCANS = {"mamba", "mamba2", "falcon_mamba", "falcon_h1", "nemotron_h"}
 
+_TIME_STEP = "dt_proj"
+
 
 def as_names(targets: str | Sequence[str]) -> str | list[str]:
     """`all-linear`, `attention`, or a list of names of what was written with commas."""
@@ -42,7 +44,7 @@ def layers_of(
     """The layers that `targets` mean, by full name. Raises UsageProblem with the names that exist where there is none."""
     asked = as_names(targets)
     parts = dict(model.named_modules())
-    linear = [name for name, part in parts.items() if isinstance(part, _LINEAR)]
+    linear = linear_layers(model)
     free = [name for name in linear if not set(name.split(".")) & set(trained_in_full)]
     if isinstance(asked, str):
         chosen = [name for name in free if _is_adapted(model, name)]
@@ -51,6 +53,7 @@ def layers_of(
     else:
         named = [name for name, part in parts.items() if isinstance(part, _NAMED)]
         chosen = targeted(asked, named)
+        _require_called(parts, chosen)
     if not chosen:
         shown = asked if isinstance(asked, str) else ", ".join(asked)
         raise UsageProblem(
@@ -60,12 +63,32 @@ def layers_of(
     return {name: parts[name] for name in chosen}
 
 
+def linear_layers(model: torch.nn.Module) -> list[str]:
+    """The names of all of them, the head's too."""
+    return [name for name, part in model.named_modules() if isinstance(part, _LINEAR)]
+
+
+def _require_called(parts: dict[str, torch.nn.Module], chosen: Sequence[str]) -> None:
+    """Raises UsageProblem for a layer whose weight the model reads itself: PEFT puts an adapter on it that learns nothing."""
+    for name in chosen:
+        parent, _, last = name.rpartition(".")
+        if (last == _TIME_STEP and hasattr(parts[parent], "A_log")) or isinstance(
+            parts[parent], torch.nn.MultiheadAttention
+        ):
+            raise UsageProblem(
+                f"An adapter on '{name}' would learn nothing", why="The model reads its weight and passes the layer by.",
+                fix=f"Leave {last} out of --target-modules.",
+            )  # fmt: skip
+
+
 def _is_adapted(model: torch.nn.Module, name: str) -> bool:
     tower = _writing_tower(model)
     if tower and not name.startswith(tower):
         return False
     if getattr(getattr(model, "config", None), "model_type", "") in _SCANS and name.endswith(".out_proj"):
         return False
+    if isinstance(model.get_submodule(name.rpartition(".")[0]), torch.nn.MultiheadAttention):
+        return False  # it reads the weight of its out_proj itself: an adapter there would learn nothing (SigLIP's pooling head)
     head: Any = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
     return not any(part in f"{name}." for part in _NEVER) and model.get_submodule(name) is not head
 
