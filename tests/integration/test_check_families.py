@@ -59,6 +59,7 @@ SINGLE = {
     "musicgen": ("encoder-decoder", "text-to-audio"),
     "dinov2": ("encoder-only", "image-feature-extraction"),
     "detr": ("encoder-decoder", "object-detection"),
+    "rt_detr": ("encoder-decoder", "object-detection"),
     "yolos": ("encoder-only", "object-detection"),
     "sam": ("encoder-decoder", "mask-generation"),
     "segformer": ("encoder-only", "image-segmentation"),

@@ -435,7 +435,7 @@ def test_pictures_are_labelled_as_by_hand_and_upright(served):
     np.testing.assert_allclose([one["score"] for one in upright["labels"]], best.values.numpy(), atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["detr", "yolos"])
+@pytest.mark.parametrize("name", ["detr", "yolos", "rt_detr"])
 def test_boxes_are_in_pixels_of_the_picture(served, name):
     """SRV-6, UI-5"""
     model, processor = served("vision", name)

@@ -54,7 +54,7 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("whisper", "audio-text", {}), ("wav2vec2", "audio-text", {}), ("hubert", "audio-text", {}),
     ("wav2vec2", "labelled-sounds", GENTLY), ("hubert", "labelled-sounds", GENTLY),
     ("vit", "labelled-pictures", {}), ("dinov2", "labelled-pictures", {}), ("swin", "labelled-pictures", {}),
-    ("segformer", "masks", {}), ("detr", "objects", {}), ("yolos", "objects", {}), ("t5", "prompt-completion", {}), ("bart", "prompt-completion", {}),
+    ("segformer", "masks", {}), ("detr", "objects", {}), ("yolos", "objects", {}), ("rt_detr", "objects", {}), ("t5", "prompt-completion", {}), ("bart", "prompt-completion", {}),
     ("llava", "openai", {}), ("qwen2_vl", "openai", {}), ("qwen2_5_vl", "openai", {}), ("qwen3_vl", "openai", {}),
     ("smolvlm", "openai", {}), ("idefics3", "openai", {}), ("paligemma", "image-text", {}), ("internvl", "openai", {}),
     ("gemma3_vision", "openai", {}), ("stable_diffusion", "image-text", SMALL), ("stable_diffusion_xl", "image-text", SMALL),

@@ -45,7 +45,7 @@ SAYS = {
     "whisper": r"heard a second of sound and wrote \d+ tokens",
     "speecht5_vocoder": r"turned a spectrogram into 4096 numbers of sound",
     "dinov2": r"turned a picture into features",
-    **dict.fromkeys(("detr", "yolos"), r"drew 5 boxes in a picture"),
+    **dict.fromkeys(("detr", "yolos", "rt_detr"), r"drew 5 boxes in a picture"),
     "sam": r"cut a picture into masks",
     "segformer": r"labelled 256 points of a picture",
     **dict.fromkeys(("depth_anything", "dpt"), r"measured how deep a picture is at \d+ points"),

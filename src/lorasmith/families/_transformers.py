@@ -41,6 +41,8 @@ class TransformersFamily(Family):
         self, folder: Path, *, dtype: str, device: str, quantization: str = "none", trust_remote_code: bool = False,
         changes: ModelChanges | None = None,
     ) -> Any:  # fmt: skip
+        from torch.nn import Module
+
         config = read("AutoConfig", folder, trust_remote_code=trust_remote_code)
         options = load_options(dtype, device, quantization)
         if changes and changes.auto_class:
@@ -54,6 +56,8 @@ class TransformersFamily(Family):
             folder, local_files_only=True, trust_remote_code=trust_remote_code, output_loading_info=True, **options
         )
         model.changes = changes or ModelChanges()
+        if not _names_embeddings(model):
+            model.get_input_embeddings = Module  # PEFT asks every model for them
         model.made_up_weights = _made_up(model, {*told["missing_keys"], *(one[0] for one in told["mismatched_keys"])})
         if changes and changes.tokens:
             teach_tokens(model, folder, changes.tokens, trust_remote_code=trust_remote_code)
@@ -74,6 +78,15 @@ class TransformersFamily(Family):
     def processor_kind(self, model: Any) -> str | None:  # noqa: ARG002
         """The Auto class of what makes the model's inputs; None where it takes numbers as they are."""
         return self.processor_class
+
+
+def _names_embeddings(model: Any) -> bool:
+    """Whether it says which its embeddings are; some that read no words raise instead."""
+    try:
+        model.get_input_embeddings()
+    except NotImplementedError:
+        return False
+    return True
 
 
 def _with_head(config: Any, changes: ModelChanges) -> Any:

@@ -20,6 +20,7 @@ from lorasmith.workers import diffusers_form, lora
 from lorasmith.workers.joined import join
 from lorasmith.workers.packing import use_packing
 from lorasmith.workers.quick import use_quick_parts
+from lorasmith.workers.targets import lies_in
 
 _FILES_BESIDE = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "vocab.json", "merges.txt",
@@ -87,10 +88,18 @@ def with_new_parts(plan: TrainPlan, base: Any, changes: ModelChanges) -> TrainPl
 
 
 def heads_of(base: Any) -> list[str]:
-    """The outermost parts of a model that are not the body they stand on."""
+    """What of a model is trained in full where it has new classes: its outermost parts that are not the body they stand on, and
+    whatever in the body was drawn at random for them (RT-DETR has a head after each layer)."""
     body = getattr(base, "base_model_prefix", "")
     parts = {name: part for name, part in base.named_children() if any(True for _ in part.parameters())}
-    return [name for name in parts if name != body] if body in parts else []
+    heads: list[str] = []
+    for name, part in parts.items() if body in parts else ():
+        if isinstance(part, torch.nn.ModuleList):  # it is never called, its members are
+            heads += [f"{name}.{number}" for number in range(len(part))]
+        elif name != body:
+            heads.append(name)
+    drawn = dict.fromkeys(name.rpartition(".")[0] for name in getattr(base, "made_up_weights", ()))
+    return [*heads, *(name for name in drawn if name and not lies_in(name, heads))]
 
 
 def new_tokens(base: Any, changes: ModelChanges, learning: Learning | None) -> dict[str, list[int]]:

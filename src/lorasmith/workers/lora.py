@@ -117,9 +117,9 @@ def adapter_config(model: torch.nn.Module, plan: AdapterPlan) -> Any:
 
 def _require_modules(model: torch.nn.Module, plan: AdapterShape) -> None:
     """Raises UsageProblem where a module that is to be trained in full is not there."""
-    last = {name.rsplit(".", 1)[-1] for name, _ in model.named_modules()}
+    names = [f".{name}" for name, _ in model.named_modules()]
     for name in plan.modules_to_save:
-        if name not in last:
+        if not any(one.endswith(f".{name}") for one in names):
             raise UsageProblem(
                 f"The model has no module '{name}' to train in full", why="The profile or the options name it.",
                 fix=f"Its outermost parts are called: {', '.join(name for name, _ in model.named_children())}.",

@@ -47,6 +47,8 @@ def _parts(base: Any) -> list[tuple[str, Any]]:
 def _move_embeddings(base: Any) -> str:
     """Keep the input's embeddings in the machine's own memory: a step looks up a few rows. Nothing where a head shares them."""
     table = base.get_input_embeddings()
+    if not isinstance(table, torch.nn.Embedding):
+        return ""  # of what reads no words
     device = table.weight.device
     head = base.get_output_embeddings()
     if device.type == "cpu" or (head is not None and head.weight is table.weight):

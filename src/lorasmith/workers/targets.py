@@ -45,7 +45,7 @@ def layers_of(
     asked = as_names(targets)
     parts = dict(model.named_modules())
     linear = linear_layers(model)
-    free = [name for name in linear if not set(name.split(".")) & set(trained_in_full)]
+    free = [name for name in linear if not lies_in(name, trained_in_full)]
     if isinstance(asked, str):
         chosen = [name for name in free if _is_adapted(model, name)]
         if asked == ATTENTION:
@@ -61,6 +61,12 @@ def layers_of(
             fix=names_that_exist(linear),
         )  # fmt: skip
     return {name: parts[name] for name in chosen}
+
+
+def lies_in(name: str, modules: Sequence[str]) -> bool:
+    """Whether a layer of this full name is one of the modules, or part of one; these may be the ends of full names, as PEFT takes
+    them."""
+    return any(f".{part}." in f".{name}." for part in modules)
 
 
 def linear_layers(model: torch.nn.Module) -> list[str]:

@@ -53,6 +53,20 @@ MODELS: dict[str, Recipe] = {
         {**PATCHES, "image_size": [64, 64], "num_detection_tokens": 5, **_LABELS},
         image_processor=Part("YolosImageProcessor", {"size": {"shortest_edge": 64, "longest_edge": 96}}),
     ),
+    "rt_detr": Recipe(
+        "rt_detr",
+        "RTDetrForObjectDetection",
+        {
+            "backbone_config": {
+                "model_type": "rt_detr_resnet", "embedding_size": 8, "hidden_sizes": [8, 16, 16, 16], "depths": [1, 1, 1, 1],
+                "layer_type": "basic", "out_features": ["stage2", "stage3", "stage4"],
+            },
+            "encoder_in_channels": [16, 16, 16], "encoder_hidden_dim": 32, "encoder_layers": 1, "encoder_ffn_dim": 64,
+            "encoder_attention_heads": 4, "d_model": 32, "decoder_in_channels": [32, 32, 32], "decoder_layers": 2,
+            "decoder_ffn_dim": 64, "decoder_attention_heads": 4, "num_queries": 5, "num_denoising": 4, **_LABELS,
+        },
+        image_processor=Part("RTDetrImageProcessor", {"size": {"height": 64, "width": 64}}),
+    ),
     "sam": Recipe(
         "sam",
         "SamModel",
