@@ -25,12 +25,11 @@ class Coco(Format):
 
     def read(self, line: int, row: dict[str, Any]) -> list[Example]:
         """One example for each picture. Boxes of crowds are left out: they are around many things at once."""
-        pictures = {
-            _of(one, "id", "image"): as_text(_of(one, "file_name", "image"), "file_name") for one in row["images"]
-        }
-        names = {_of(one, "id", "category"): as_text(_of(one, "name", "category"), "name") for one in row["categories"]}
+        images, annotations, categories = (_list(row, key) for key in _PARTS)
+        pictures = {_of(one, "id", "image"): as_text(_of(one, "file_name", "image"), "file_name") for one in images}
+        names = {_of(one, "id", "category"): as_text(_of(one, "name", "category"), "name") for one in categories}
         found: dict[Any, list[tuple[Area, str]]] = defaultdict(list)
-        for number, one in enumerate(row["annotations"], 1):
+        for number, one in enumerate(annotations, 1):
             what = f"annotation {number}"
             picture, category = _of(one, "image_id", what), _of(one, "category_id", what)
             if picture not in pictures:
@@ -45,6 +44,12 @@ class Coco(Format):
             )
             for key, file in pictures.items()
         ]  # fmt: skip
+
+
+def _list(row: dict[str, Any], key: str) -> list[Any]:
+    if not isinstance(row.get(key), list):
+        raise RowProblem(f"'{key}' must be a list, found {kind_of(row.get(key))}")
+    return row[key]
 
 
 def _of(value: Any, key: str, what: str) -> Any:
