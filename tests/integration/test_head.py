@@ -67,6 +67,31 @@ def test_a_cap_or_a_scale_is_found_and_walked_back(name: str, tmp_path: Path) ->
 
 
 @pytest.mark.usefixtures("few")
+@pytest.mark.parametrize(
+    "tail", [_head.Tail(), _head.Tail(cap=1.5), _head.Tail(scale=0.125)], ids=["plain", "cap", "scale"]
+)
+@pytest.mark.parametrize("has_bias", [False, True])
+def test_in_bfloat16_logits_are_rounded_once_and_scored_in_fp32(tail: _head.Tail, *, has_bias: bool) -> None:
+    """TRN-2, SPD-5: the losses of the same rounded logits, to fp32's digits; the gradient as near as bfloat16's."""
+    draws = torch.Generator().manual_seed(3)
+    states = torch.randn(60, 24, generator=draws).bfloat16().requires_grad_()
+    weight = torch.randn(97, 24, generator=draws).bfloat16()
+    bias = torch.randn(97, generator=draws).bfloat16() if has_bias else None
+    targets = torch.randint(97, (60,), generator=draws)
+    nll, hits = _head._Scores.apply(states, weight, bias, targets, tail)
+    (gradient,) = torch.autograd.grad(nll.sum(), states)
+    rounded = torch.nn.functional.linear(states.detach(), weight, bias).float().requires_grad_()
+    logits = tail.scale * rounded
+    logits = tail.cap * torch.tanh(logits / tail.cap) if tail.cap else logits
+    plain = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
+    (slope,) = torch.autograd.grad(plain.sum(), rounded)
+    torch.testing.assert_close(nll, plain.detach(), rtol=1e-5, atol=1e-5)
+    assert torch.equal(hits, logits.argmax(-1) == targets)
+    wanted = slope @ weight.float()
+    assert float((gradient.float() - wanted).norm() / wanted.norm()) < 5e-3
+
+
+@pytest.mark.usefixtures("few")
 def test_what_is_done_to_logits_by_no_known_name_is_done_to_whole_ones(tiny_llama: Path) -> None:
     """TRN-2: the self-check finds it, once, and the loss is the model's own."""
     model = model_of(tiny_llama)

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import nn
 
-_BLOCK_BYTES = 2**18
+from lorasmith.workers.blocks import blocks
+
 _PROOF = (3, 5)
 _NEAR = 1e-5
 _KINDS = (torch.float32, torch.bfloat16)
@@ -27,7 +28,7 @@ class _Gate(torch.autograd.Function):
     def forward(ctx: Any, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         ctx.save_for_backward(a, b)
         found = torch.empty_like(a)
-        for gate, up, out in zip(_blocks(a), _blocks(b), _blocks(found), strict=True):
+        for gate, up, out in zip(blocks(a), blocks(b), blocks(found), strict=True):
             torch.mul(nn.functional.silu(gate), up, out=out)
         return found
 
@@ -36,16 +37,11 @@ class _Gate(torch.autograd.Function):
         a, b = ctx.saved_tensors
         gradient = gradient.contiguous()
         of_a, of_b = torch.empty_like(a), torch.empty_like(b)
-        blocks = (_blocks(one) for one in (a, b, gradient, of_a, of_b))
-        for gate, up, outer, to_a, to_b in zip(*blocks, strict=True):
+        parts = (blocks(one) for one in (a, b, gradient, of_a, of_b))
+        for gate, up, outer, to_a, to_b in zip(*parts, strict=True):
             torch.mul(outer, nn.functional.silu(gate), out=to_b)
             torch.ops.aten.silu_backward.grad_input(outer * up, gate, grad_input=to_a)
         return of_a, of_b
-
-
-def _blocks(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Rows of `x` (…, width), a few at a time."""
-    return x.view(-1, x.shape[-1]).split(max(1, _BLOCK_BYTES // (x.element_size() * x.shape[-1])))
 
 
 class _Quick:

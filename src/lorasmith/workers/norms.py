@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from lorasmith.workers.blocks import blocks
+
 _PROOF = (7, 3)
 _NEAR = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
-_BLOCK_ELEMENTS = 2**17
 
 
 class _Norm(torch.autograd.Function):
@@ -27,7 +28,7 @@ class _Norm(torch.autograd.Function):
             found = (x * over).mul_(weight)
         else:
             found, over = torch.empty_like(x), x.new_empty((*x.shape[:-1], 1), dtype=torch.float32)
-            for part, out, factor in zip(_blocks(x), _blocks(found), _blocks(over, like=x), strict=True):
+            for part, out, factor in zip(blocks(x), blocks(found), blocks(over, width=x.shape[-1]), strict=True):
                 wide = part.float()
                 factor.copy_(_over(wide, epsilon))
                 torch.mul(wide.mul_(factor).to(x.dtype), weight, out=out)
@@ -40,7 +41,7 @@ class _Norm(torch.autograd.Function):
         if x.dtype == torch.float32:
             return _walked_back(gradient * weight, x, over), None, None
         found = torch.empty_like(x)
-        parts = (_blocks(x), _blocks(gradient.contiguous()), _blocks(over, like=x), _blocks(found))
+        parts = (blocks(x), blocks(gradient.contiguous()), blocks(over, width=x.shape[-1]), blocks(found))
         for part, outer, factor, out in zip(*parts, strict=True):
             out.copy_(_walked_back((outer * weight).float(), part.float(), factor))
         return found, None, None
@@ -55,12 +56,6 @@ def _walked_back(found: torch.Tensor, x: torch.Tensor, over: torch.Tensor) -> to
     """∂x, in the place of t = w·∂y."""
     along = (found * x).sum(-1, keepdim=True).mul_(over.pow(3)).div_(-x.shape[-1])
     return found.mul_(over).addcmul_(x, along)
-
-
-def _blocks(x: torch.Tensor, like: torch.Tensor | None = None) -> tuple[torch.Tensor, ...]:
-    """Rows of `x` (…, width), as many at a time as of `like` are small enough for the processor's cache."""
-    like = x if like is None else like
-    return x.view(-1, x.shape[-1]).split(max(1, _BLOCK_ELEMENTS // like.shape[-1]))
 
 
 class _Quick:
