@@ -29,6 +29,7 @@ from lorasmith.plan.memory import BYTES, nf4_bytes
 from lorasmith.testing.shapes import LLAMA_LIKE
 from lorasmith.workers.dropout import use_sparse_dropout
 from lorasmith.workers.joined import join
+from lorasmith.workers.quick import use_quick_parts
 from lorasmith.workers.sample import loss_for
 from lorasmith.workers.savings import apply_memory_optimizations
 from lorasmith.workers.trace import as_when_it_runs, with_fake_tensors
@@ -146,6 +147,8 @@ def activations(shape: Shape, way: Way, device: str) -> tuple[int, int, int]:
             model = adapted(model, way, device)
         if way.checkpointing:
             apply_memory_optimizations(model)
+    if way.profile and not way.quantized and device == "cpu":
+        use_quick_parts(model, ("gates",))
     model.train()
     trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
     frozen = sum(weight.numel() for weight in model.parameters() if not weight.requires_grad)

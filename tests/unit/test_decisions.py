@@ -14,6 +14,7 @@ from lorasmith.plan.accelerators import GpuFacts
 from lorasmith.plan.choose import choose
 from lorasmith.plan.hardware import HardwareFacts
 from lorasmith.plan.rules import learning_rate
+from lorasmith.runners.local import SELDOM_NEEDED
 from lorasmith.training import autolearn
 from lorasmith.training.autolearn import Evaluation, Thresholds
 from lorasmith.training.batches import micro_batches, step_batches
@@ -230,6 +231,28 @@ def test_an_evaluation_is_shown_as_promised():
     assert "train loss  0.5234 (↓ 0.0123)" in lines[1]
     assert "val loss    0.6123 (↓ 0.0234)" in lines[2]
     assert "gap         0.089 (17%)" in "".join(lines)
+
+
+def test_a_share_of_right_answers_is_told_once_there_is_one():
+    """TRN-3: of pictures that are drawn, boxes, long answers none is ever right to the letter; of preferences none is bad news."""
+    never = [Evaluation(number=at, step=at, train_loss=1, val_loss=1, token_accuracy=0, exact_match=0) for at in (1, 2)]
+    once = [*never, never[1].model_copy(update={"number": 3, "exact_match": 0.25})]
+
+    def told(history, objective="sft"):
+        lines = autolearn.describe(history, autolearn.judge(history, LIMITS), 10, objective)
+        return [line for line in lines if "held-out" in line]
+
+    assert told(never) == []
+    assert told(once) == ["├─ exact       25% of held-out answers"]
+    assert told(never, "dpo") == ["├─ preferred   0% of held-out pairs: the chosen answer gained more"]
+
+
+def test_scipy_is_kept_from_what_only_writes():
+    """TRN-2: it costs every start a fifth of a second and 22 MB where it is installed, and matches the boxes of detectors."""
+    assert {"scipy", "bitsandbytes"} < set(SELDOM_NEEDED)
+    assert "scipy" not in model(family="language").seldom_needed
+    assert "scipy" in model(family="vision", quantization="bitsandbytes").seldom_needed
+    assert "bitsandbytes" in model(family="vision", quantization="bitsandbytes").seldom_needed
 
 
 def test_every_row_comes_once_before_any_comes_again():

@@ -130,7 +130,7 @@ def import_adapter(
     made = {"how": "imported", "of": [source if is_fetched else given.name]}
     _made(
         place, job, python_for(facts.local_folder), on_event, {**_history(given), "base": known, "made": made},
-        beside=given if given.is_dir() else None, needs=(facts.quantization,),
+        beside=given if given.is_dir() else None, needs=facts.seldom_needed,
     )  # fmt: skip
     return adapter_facts(place / "lora")
 

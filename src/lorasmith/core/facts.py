@@ -12,7 +12,9 @@ PREFERENCES = ("dpo", "kto", "orpo")
 """Objectives that learn from liked and disliked answers."""
 
 LOSS_TOKENS = 128
-"""How many tokens' logits are computed at a time where something is learnt from them (families/_head.py)."""
+"""How many tokens' logits are computed at a time in fp32 where something is learnt from them, in smaller formats as many as are as
+large (families/_head.py)."""
+_WRITERS = ("language", "state_space", "multimodal")
 
 
 class CacheGroup(BaseModel):
@@ -111,6 +113,12 @@ class ModelFacts(BaseModel):
     """Whether it is a mixture of experts."""
     quantization: str = ""
     """How the stored weights are quantized: gptq, awq, bitsandbytes …"""
+
+    @property
+    def seldom_needed(self) -> tuple[str, ...]:
+        """Of the packages that workers are kept from (`runners.local.SELDOM_NEEDED`) those that this model needs: its
+        quantization's, and SciPy, which some of what hears, sees or compares is built on, and nothing that writes."""
+        return (self.quantization, "" if self.family in _WRITERS else "scipy")
 
     @property
     def local_folder(self) -> Path:

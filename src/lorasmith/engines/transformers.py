@@ -140,7 +140,7 @@ class Transformers(EngineKind):
         spec_path = spec.log_path.with_suffix(".json")
         paths.write_text(spec_path, spec.model_dump_json())
         python = await asyncio.to_thread(python_for, spec.model.local_folder)
-        needs = ("bitsandbytes",) if spec.quantization != "none" else (spec.model.quantization,)
+        needs = (*spec.model.seldom_needed, "bitsandbytes" if spec.quantization != "none" else "")
         worker = Worker(
             "serve", spec_path, spec.log_path.with_suffix(".events"), spec.log_path, python=python, needs=needs,
             channel=its.fileno(),

@@ -81,7 +81,7 @@ def evaluate(
         paths.write_text(folder / _SPEC_FILE, job.model_dump_json(indent=2) + "\n")
         worker = Worker(
             "evaluate", folder / _SPEC_FILE, folder / _EVENTS_FILE, folder / "worker.log", python=python,
-            needs=(facts.quantization,),
+            needs=facts.seldom_needed,
         )  # fmt: skip
         run(worker, on_event)
     finally:

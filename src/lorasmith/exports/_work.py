@@ -50,7 +50,7 @@ def written(wish: Wish, kind: Any, target: Path, *, quantize: str = "", adapter:
         paths.write_text(spec, job.model_dump_json())
         worker = Worker(
             "export", spec, events, logs / "export.log", python=python_for(wish.facts.local_folder),
-            needs=(wish.facts.quantization,),
+            needs=wish.facts.seldom_needed,
         )  # fmt: skip
         result = run(worker, wish.listener)
         told = json.loads(answers.read_text(encoding="utf-8"))

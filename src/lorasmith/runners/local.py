@@ -45,7 +45,7 @@ def environment_inside() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in NOT_INSIDE}
 
 
-SELDOM_NEEDED = ("bitsandbytes", "datasets", "tensorflow", "torchao", "wandb")
+SELDOM_NEEDED = ("bitsandbytes", "datasets", "scipy", "tensorflow", "torchao", "wandb")
 """Packages that libraries import wherever they are installed, and that a worker only has where it says that it needs them."""
 
 

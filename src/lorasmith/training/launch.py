@@ -191,7 +191,7 @@ def needed_packages(spec: WorkerSpec, model: ModelFacts) -> tuple[str, ...]:
     plan = spec.plan
     is_quantized = plan.method == "qlora" or "8bit" in plan.optimizer
     return (
-        model.quantization,
+        *model.seldom_needed,
         QUANTIZER if is_quantized else "",
         "datasets" if plan.objective in PREFERENCES else "",
         *spec.integrations,
