@@ -30,6 +30,8 @@ from lorasmith.core.samples import Area, ModelChanges, Sample
 from lorasmith.families import FAMILIES
 from lorasmith.families._calls import untold
 from lorasmith.families._learning import Learning
+from lorasmith.hub.locate import ModelPlace
+from lorasmith.hub.recognise import recognise_place
 from lorasmith.testing import tiny
 from lorasmith.training.spec import WorkerSpec
 from lorasmith.workers.rows import Part, Rows
@@ -199,6 +201,25 @@ def test_pictures_take_no_room_from_answers(model: str, tmp_path: Path) -> None:
     whole = learning.count(learning.batch(samples, training=True))
     learning.max_length = spec.plan.max_length
     assert learning.count(learning.batch(samples, training=True)) == whole
+
+
+@pytest.mark.parametrize(
+    ("model", "data"),
+    [
+        ("yolos", "objects"), ("vit", "labelled-pictures"), ("segformer", "masks"), ("whisper", "audio-text"), ("bert", "labelled"),
+        ("clip", "image-text"), ("layoutlm", "layout"),
+    ],
+)  # fmt: skip
+def test_a_model_trained_in_full_is_a_model_by_itself(model: str, data: str, tmp_path: Path) -> None:
+    """TRN-1, TRN-7: its folder has what makes its inputs, too, and is recognised, loaded and asked like any other."""
+    spec = planned(model, data, tmp_path, method="full", max_steps=2, learning_rate=1e-3)
+    learnt = learn(spec)
+    folder = spec.run_folder / "model"
+    facts = recognise_place(ModelPlace(folder, "trained"))
+    loaded = FAMILIES.get(facts.family).load(folder, dtype="float32", device="cpu")
+    learning = learning_for(facts.family, folder, spec.lesson, loaded, ModelChanges())
+    held_out = rows_of(spec, "validation", len(learnt.report["samples"]))
+    assert list(learning.answers(loaded, held_out)) == [sample["after"] for sample in learnt.report["samples"]]
 
 
 def _boxes(model: str, folder: Path) -> tuple[Learning, Any]:

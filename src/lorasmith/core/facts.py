@@ -12,8 +12,8 @@ PREFERENCES = ("dpo", "kto", "orpo")
 """Objectives that learn from liked and disliked answers."""
 
 LOSS_TOKENS = 128
-"""How many tokens' logits are computed at a time in fp32 where something is learnt from them, in smaller formats as many as are as
-large (families/_head.py)."""
+"""How many tokens' logits are computed at a time where something is learnt from them, in fp32; in smaller formats as many as take
+as much room (families/_head.py)."""
 _WRITERS = ("language", "state_space", "multimodal")
 
 

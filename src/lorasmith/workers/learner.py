@@ -24,7 +24,8 @@ from lorasmith.workers.targets import lies_in
 
 _FILES_BESIDE = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "vocab.json", "merges.txt",
-    "tokenizer.model", "generation_config.json",
+    "tokenizer.model", "generation_config.json", "preprocessor_config.json", "processor_config.json", "vocab.txt",
+    "video_preprocessor_config.json", "added_tokens.json", "spiece.model", "sentencepiece.bpe.model", "normalizer.json",
 )  # fmt: skip
 
 
@@ -166,6 +167,8 @@ class Learner:
             diffusers_form.write_beside(self.spec.model_folder, folder)
             return
         self.model.save_pretrained(folder, safe_serialization=True)
+        if self.learning:
+            self.learning.save_beside(folder)
         for name in _FILES_BESIDE:
             file = self.spec.model_folder / name
             if file.is_file() and not (folder / name).exists():
