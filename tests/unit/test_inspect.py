@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import tokenizers
 from rich.console import Console
+from tests import lessons
 from tests.conftest import write_rows
 from tests.unit.test_render import with_template
 
@@ -570,3 +571,22 @@ def test_alpaca_marks_are_seen_as_text(tmp_path, tiny_llama):
     tokenizer = load_tokenizer(with_template(tmp_path / "a", tiny_llama, ALPACA))
     found = inspected(tmp_path, [{"question": "a", "answer": "b"}], tokenizer)
     assert "### Response:\n⟦b" in shown(found)
+
+
+@pytest.mark.parametrize(
+    ("data", "is_silent", "shown"),
+    [
+        ("objects", False, "boxes around even"), ("masks", False, "mask 0-mask.png"), ("labelled-pictures", False, "class dark"),
+        ("layout", False, "4 words with their places"), ("images", True, "picture 0.png"),
+    ],
+)  # fmt: skip
+def test_files_are_missed_a_text_only_where_nothing_else_is_to_be_learnt(data, is_silent, shown, tmp_path):
+    """DAT-2: boxes, masks, classes and words are; a picture without boxes among others has nothing to be found."""
+    path = lessons.DATASETS[data](tmp_path / "data")
+    if data == "objects":
+        lessons.picture(path / "none.png", 1)
+        with (path / "metadata.jsonl").open("a") as file:
+            file.write(json.dumps({"file_name": "none.png", "objects": {"bbox": [], "category": []}}) + "\n")
+    found = inspect(open_source(path))
+    assert ("silent" in codes(found)) is is_silent
+    assert shown in found.samples[0].about

@@ -21,7 +21,10 @@ _SAID = {
         "hold a special token of the model in their text",
         "The model takes it for the begin or end of a turn; write it otherwise.",
     ),
-    "silent": ("have files but no text beside them", "Give each a text, or leave them out."),
+    "silent": (
+        "have files but no text beside them",
+        "Give each a text, or one to all of them with --instance-prompt, or leave them out.",
+    ),
 }
 _SINGULAR = {"need": "needs", "have": "has", "end": "ends", "hold": "holds"}
 
@@ -49,7 +52,8 @@ class Oddities:
         if example.images or example.audio:
             counts["pictures"] += bool(example.images)
             counts["recordings"] += bool(example.audio)
-            if not example.text and not example.messages and example.label is None and example.target is None:
+            counts["things"] += bool(example.areas)
+            if not _teaches(example):
                 self._note("silent", example)
         if example.tools:
             counts["tools"] += 1
@@ -89,6 +93,8 @@ class Oddities:
         """All of them are warnings."""
         found: list[Finding] = []
         for code, (said, fix) in _SAID.items():
+            if code == "silent" and self.counts["things"]:
+                continue  # a picture without boxes has nothing that is to be found
             if count := self.counts[code]:
                 places = tuple(dict.fromkeys(self.places[code]))
                 found.append(Finding(code, "warning", f"{rows(count)} {_agreeing(said, count)}", fix, count, places))
@@ -147,3 +153,9 @@ def is_empty_answer(message: Message) -> bool:
 def _agreeing(said: str, count: int) -> str:
     verb, _, rest = said.partition(" ")
     return f"{_SINGULAR.get(verb, verb)} {rest}".strip() if count == 1 else said
+
+
+def _teaches(example: Example) -> bool:
+    """Whether anything stands beside an example's files that is to be learnt of them."""
+    said = example.text or example.messages or example.words or example.masks or example.areas
+    return bool(said) or example.label is not None or example.target is not None

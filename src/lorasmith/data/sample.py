@@ -77,7 +77,8 @@ def _about(example: Example) -> str:
     parts = [
         *(f"picture {name}" for name in example.images), *(f"recording {name}" for name in example.audio),
         f"{len(example.words)} words with their places" if example.words else "",
-        f"{len(example.areas)} things with their boxes" if example.areas else "",
+        f"mask {example.masks[0]}" if example.masks else "",
+        f"boxes around {', '.join(map(str, example.tags))}"[:500] if example.areas else "",
         f"class {example.label}" if example.label is not None else "",
         f"to be read: {example.target}"[:500] if example.target is not None else "",
         f"{len(example.tools)} tools" if example.tools else "",
