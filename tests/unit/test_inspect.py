@@ -584,8 +584,8 @@ def test_files_are_missed_a_text_only_where_nothing_else_is_to_be_learnt(data, i
     """DAT-2: boxes, masks, classes and words are; a picture without boxes among others has nothing to be found."""
     path = lessons.DATASETS[data](tmp_path / "data")
     if data == "objects":
-        lessons.picture(path / "none.png", 1)
-        with (path / "metadata.jsonl").open("a") as file:
+        lessons.picture(path.with_name("none.png"), 1)
+        with path.open("a") as file:
             file.write(json.dumps({"file_name": "none.png", "objects": {"bbox": [], "category": []}}) + "\n")
     found = inspect(open_source(path))
     assert ("silent" in codes(found)) is is_silent
