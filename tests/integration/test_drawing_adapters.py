@@ -97,6 +97,14 @@ def test_only_attention_of_the_denoiser_is_adapted_unasked(tmp_path: Path) -> No
     assert layers == {f"unet.{name}" for name in layers_of(spec.model_folder, *DENOISING)}
 
 
+@pytest.mark.parametrize("targets", ["all-linear", "attention"])
+def test_layers_without_names_are_the_denoisers(targets: str, tmp_path: Path) -> None:
+    """AUT-1: the text encoders beside it learn only where they are asked to."""
+    spec = trained("stable_diffusion", "image-text", tmp_path, image_size="32x32", target_modules=targets)
+    state = load_file(spec.run_folder / "lora" / "adapter_model.safetensors")
+    assert {name.removeprefix("base_model.model.").partition(".")[0] for name in state} == {"unet"}
+
+
 @pytest.mark.parametrize("given", [{"target_modules": "all-linear"}, {"method": "full"}])
 def test_a_text_encoder_beside_layers_without_names_is_refused(given: dict[str, str], tmp_path: Path) -> None:
     """QLT-1"""
