@@ -11,9 +11,9 @@ from typing import Any, ClassVar, Literal, NotRequired
 import orjson
 from typing_extensions import TypedDict
 
+from lorasmith.core.samples import Area, Box
+
 Role = Literal["system", "user", "assistant", "tool"]
-Box = tuple[int, int, int, int]
-Area = tuple[float, float, float, float]
 _EXACT_INTEGERS = 2**53  # a float beyond may be a long integer that lost its last digits
 
 

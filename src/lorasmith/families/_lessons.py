@@ -87,8 +87,6 @@ class Lesson:
 def classes(survey: Survey, auto_class: str, *, family: str = "", bio: bool = False, least: int = 2) -> ModelChanges:
     """A new head for the dataset's classes. Raises DataProblem where there are fewer than `least`, or too many to be classes."""
     labels = sorted(survey.labels, key=_by_entity if bio else _naturally)
-    if not labels and least == 1:
-        raise DataProblem("No picture has a box", why="There is nothing to be found.", fix="Add rows with boxes.")
     if len(labels) < least:
         raise DataProblem(
             f"All rows have the same class: {labels[0] if labels else 'none'}",

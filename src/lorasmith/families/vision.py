@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any, cast
 
+from lorasmith.core.errors import DataProblem
 from lorasmith.core.evidence import Evidence
 from lorasmith.core.facts import ModelFacts
-from lorasmith.core.samples import Sample
+from lorasmith.core.samples import ModelChanges, Sample
 from lorasmith.families._base import (
     BY_HEAD,
     BY_SHAPE,
@@ -17,7 +18,7 @@ from lorasmith.families._base import (
     task_by_head,
 )
 from lorasmith.families._calls import Answer, Call, Tell, VisionCall
-from lorasmith.families._lessons import Lesson, classes
+from lorasmith.families._lessons import Lesson, Survey, classes
 from lorasmith.families._transformers import TransformersFamily, takes
 
 _HEADS = {
@@ -74,10 +75,16 @@ def _things(sample: Sample) -> str:
     return json.dumps({"boxes": [{"label": tag, "box": [round(edge, 1) for edge in area]} for tag, area in there]})
 
 
+def _kinds_of_things(survey: Survey) -> ModelChanges:
+    """A new head for the classes of boxes: one is enough. Raises DataProblem where there is no box at all."""
+    if not survey.labels:
+        raise DataProblem("No picture has a box", why="There is nothing to be found.", fix="Add rows with boxes.")
+    return classes(survey, "AutoModelForObjectDetection", least=1)
+
+
 _BOXES = Lesson(
     "object-detection", ("objects", "coco"), "vision", "lorasmith.families._learning_boxes:Boxes", ("map",),
-    wanted=_things, changes=lambda survey: classes(survey, "AutoModelForObjectDetection", least=1), unit="rows",
-    fixed_length=1,
+    wanted=_things, changes=_kinds_of_things, unit="rows", fixed_length=1,
 )  # fmt: skip
 
 

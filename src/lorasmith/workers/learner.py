@@ -16,7 +16,7 @@ from lorasmith.families import FAMILIES
 from lorasmith.families._learning import Learning
 from lorasmith.plan.choose import TrainPlan
 from lorasmith.training.spec import WorkerSpec, result_folder
-from lorasmith.workers import diffusers_form, lora
+from lorasmith.workers import diffusers_form, lora, merging
 from lorasmith.workers.joined import join
 from lorasmith.workers.packing import use_packing
 from lorasmith.workers.quick import use_quick_parts
@@ -169,10 +169,8 @@ class Learner:
         self.model.save_pretrained(folder, safe_serialization=True)
         if self.learning:
             self.learning.save_beside(folder)
-        for name in _FILES_BESIDE:
-            file = self.spec.model_folder / name
-            if file.is_file() and not (folder / name).exists():
-                (folder / name).write_bytes(file.read_bytes())
+        there = [name for name in _FILES_BESIDE if (self.spec.model_folder / name).is_file()]
+        merging.copy_beside(self.spec.model_folder, there, folder)
 
     def restore(self, folder: Path) -> None:
         """Take up what `save`, or a checkpoint, kept in `folder`."""

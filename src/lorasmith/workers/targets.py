@@ -20,7 +20,6 @@ _NAMED = (*_LINEAR, torch.nn.Conv2d, torch.nn.Embedding)
 _NEVER = (*(part for part in NOT_ADAPTED if part != "shared"), "output_projection", "rel_pos", "lm_heads", "router")
 # Their fused kernels read the weight of out_proj and pass the layer by: PEFT refuses it for the same reason.
 _SCANS = {"mamba", "mamba2", "falcon_mamba", "falcon_h1", "nemotron_h"}
-
 _TIME_STEP = "dt_proj"
 
 
@@ -78,13 +77,16 @@ def _require_called(parts: dict[str, torch.nn.Module], chosen: Sequence[str]) ->
     """Raises UsageProblem for a layer whose weight the model reads itself: PEFT puts an adapter on it that learns nothing."""
     for name in chosen:
         parent, _, last = name.rpartition(".")
-        if (last == _TIME_STEP and hasattr(parts[parent], "A_log")) or isinstance(
-            parts[parent], torch.nn.MultiheadAttention
-        ):
+        if _is_passed_by(parts[parent], last):
             raise UsageProblem(
                 f"An adapter on '{name}' would learn nothing", why="The model reads its weight and passes the layer by.",
                 fix=f"Leave {last} out of --target-modules.",
             )  # fmt: skip
+
+
+def _is_passed_by(parent: torch.nn.Module, name: str) -> bool:
+    """Whether a layer's weight is read by the part that holds it: torch's own attention (SigLIP's pooling head), a scan."""
+    return isinstance(parent, torch.nn.MultiheadAttention) or (name == _TIME_STEP and hasattr(parent, "A_log"))
 
 
 def _is_adapted(model: torch.nn.Module, name: str) -> bool:
@@ -93,8 +95,9 @@ def _is_adapted(model: torch.nn.Module, name: str) -> bool:
         return False
     if getattr(getattr(model, "config", None), "model_type", "") in _SCANS and name.endswith(".out_proj"):
         return False
-    if isinstance(model.get_submodule(name.rpartition(".")[0]), torch.nn.MultiheadAttention):
-        return False  # it reads the weight of its out_proj itself: an adapter there would learn nothing (SigLIP's pooling head)
+    parent, _, last = name.rpartition(".")
+    if _is_passed_by(model.get_submodule(parent), last):
+        return False
     head: Any = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
     return not any(part in f"{name}." for part in _NEVER) and model.get_submodule(name) is not head
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-from lorasmith.data.examples import Area, Example, Format, RowProblem, as_text, kind_of
+from lorasmith.core.samples import Area
+from lorasmith.data.examples import Example, Format, RowProblem, as_text, kind_of
 from lorasmith.data.formats.objects import area_of
 
 _PARTS = ("images", "annotations", "categories")

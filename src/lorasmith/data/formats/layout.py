@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from lorasmith.data.examples import Box, Example, Format, RowProblem, as_text, kind_of
+from lorasmith.core.samples import Box
+from lorasmith.data.examples import Example, Format, RowProblem, as_text, kind_of
 from lorasmith.data.media import images_of
 
 WORDS = ("words", "tokens")

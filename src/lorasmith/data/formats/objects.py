@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from lorasmith.data.examples import Area, Example, Format, RowProblem, as_text, kind_of
+from lorasmith.core.samples import Area
+from lorasmith.data.examples import Example, Format, RowProblem, as_text, kind_of
 from lorasmith.data.media import IMAGE_KEYS, images_of
 
 _BOXES = ("bbox", "bboxes")
